@@ -1,0 +1,32 @@
+/** What the supervisor needs from the inside of a worker process; built by topology/. */
+import type { Socket as DatagramSocket } from 'node:dgram';
+import type { Socket } from 'node:net';
+import type { MetricSource } from './telemetry.ts';
+
+/** Which worker of the node this is. A slot outlives its processes: a new process for the same slot has a higher term. */
+export interface WorkerSlot {
+  readonly slot: number;
+  readonly slots: number;
+  /** The node's own term (its right to be active). */
+  readonly nodeTerm: number;
+  /** This process's term for the slot: above every earlier one. */
+  readonly slotTerm: number;
+}
+
+export interface WorkerRuntime extends MetricSource {
+  /** `listener` is the index in the config's `listen`. */
+  accept(listener: number, socket: Socket): void;
+  attach(listener: number, socket: DatagramSocket): void;
+  readonly connections: number;
+  /** Answers admin requests that need this worker's state, e.g. `{ kind: 'groups' }`; the keeper merges the workers' answers. */
+  admin(request: AdminRequest): Promise<unknown>;
+  /** Takes no more work, finishes what is in hand, moves clients on, closes the engine. */
+  drain(deadlineMs: number): Promise<void>;
+}
+
+export type AdminRequest =
+  | { readonly kind: 'status' }
+  | { readonly kind: 'topics' }
+  | { readonly kind: 'consumers' }
+  | { readonly kind: 'pause' | 'resume'; readonly consumer: string }
+  | { readonly kind: 'replay'; readonly consumer: string; readonly countMax: number };
