@@ -1,0 +1,151 @@
+/**
+ * What a node runs with: the result of `loadConfig`, complete (every default filled in), checked and deeply frozen.
+ * Plain data: it survives structuredClone and JSON, so the keeper can hand it to its workers as it is.
+ * It holds secrets (tokens, webhook secrets): never log it whole.
+ * Paths are absolute. The input's form (what stands in YAML) is in schema.ts.
+ */
+
+import type { TopicInfo } from '../core/contracts/engine.ts';
+import type { Limits } from '../core/limits.ts';
+
+export interface TandemConfig {
+  /** The node's name; default: the host's. */
+  readonly name: string;
+  /** The data folder. */
+  readonly dataFolder: string;
+  readonly engine: EngineKind;
+  /** In the order of the config; a listener is known by its index. */
+  readonly listen: readonly ListenConfig[];
+  readonly admin: AdminConfig;
+  readonly workers: WorkersConfig;
+  /** Declared ones and those that listeners and consumers name. */
+  readonly topics: readonly TopicInfo[];
+  /** For topics that are created by their first record. */
+  readonly topicDefaults: Omit<TopicInfo, 'name'>;
+  readonly consumers: readonly ConsumerConfig[];
+  readonly push: PushConfig;
+  readonly auth: AuthConfig;
+  readonly limits: Limits;
+  /** The file it came from; null: none. */
+  readonly configPath: string | null;
+}
+
+export type EngineKind = 'embedded' | 'memory';
+
+// ---------------------------------------------------------------- listeners
+
+export interface TlsConfig {
+  readonly certPath: string;
+  readonly keyPath: string;
+}
+
+interface Address {
+  /** As written, for logs: `tcp://127.0.0.1:9501?topic=data_queue`. */
+  readonly url: string;
+  /** A host name or IP address without brackets. */
+  readonly host: string;
+  /** 0: any free port. */
+  readonly port: number;
+}
+
+export interface TcpListenConfig extends Address {
+  readonly protocol: 'tcp';
+  readonly topic: string;
+  readonly framing: 'line' | 'length';
+  readonly ack: 'offset' | 'none';
+  readonly tls: TlsConfig | null;
+}
+
+export interface UdpListenConfig extends Address {
+  readonly protocol: 'udp';
+  readonly topic: string;
+  readonly ack: 'offset' | 'none';
+}
+
+/** HTTP, WebSocket and SSE on one port. */
+export interface HttpListenConfig extends Address {
+  readonly protocol: 'http';
+  readonly tls: TlsConfig | null;
+}
+
+export type ListenConfig = TcpListenConfig | UdpListenConfig | HttpListenConfig;
+
+export interface AdminConfig extends Address {
+  readonly tls: TlsConfig | null;
+}
+
+// ---------------------------------------------------------------- processes
+
+export interface WorkersConfig {
+  readonly count: number;
+  /** A worker that has not answered for so long is killed and replaced. */
+  readonly heartbeatTimeoutMs: number;
+  /** More restarts of one slot than this within `restartWindowMs`: back off. */
+  readonly restartCountMax: number;
+  readonly restartWindowMs: number;
+  /** How long a worker may take to finish what is in hand. */
+  readonly drainTimeoutMs: number;
+}
+
+// ---------------------------------------------------------------- consumers
+
+export interface RetryConfig {
+  /** Deliveries of one record, the first one included; after the last one: dead letter. */
+  readonly attemptsMax: number;
+  readonly backoffMs: number;
+  readonly backoffMsMax: number;
+}
+
+export type ConsumerTarget =
+  /** A module with a function of the consumer's name or a default one. */
+  | { readonly kind: 'handler'; readonly modulePath: string }
+  /** `secret` signs the deliveries (HMAC); null: unsigned. */
+  | { readonly kind: 'webhook'; readonly url: string; readonly secret: string | null };
+
+export interface ConsumerConfig {
+  /** Also the name of its group. */
+  readonly name: string;
+  readonly topic: string;
+  readonly target: ConsumerTarget;
+  /** Records of different keys in hand at once, per partition. */
+  readonly concurrency: number;
+  readonly retry: RetryConfig;
+  /** One delivery may take so long. */
+  readonly timeoutMs: number;
+  /** Where a group begins that has committed nothing. */
+  readonly start: 'start' | 'now';
+}
+
+// ---------------------------------------------------------------- push
+
+/** What happens to a session whose queue is full. */
+export type SlowClientPolicy = 'disconnect' | 'drop-oldest' | 'latest-per-key';
+
+export interface ChannelPushConfig {
+  readonly policy: SlowClientPolicy;
+  readonly queueBytesMax: number;
+}
+
+export interface PushConfig extends ChannelPushConfig {
+  /** By channel (topic); complete, so it need not be merged with the defaults. */
+  readonly channels: { readonly [channel: string]: ChannelPushConfig };
+}
+
+// ---------------------------------------------------------------- auth
+
+export interface TokenConfig {
+  /** For logs. */
+  readonly name: string;
+  readonly token: string;
+  /** Topic names or patterns with a final `*`. */
+  readonly publish: readonly string[];
+  readonly subscribe: readonly string[];
+  readonly consume: readonly string[];
+  readonly admin: boolean;
+}
+
+export interface AuthConfig {
+  /** False (no tokens): everybody may do everything. */
+  readonly isRequired: boolean;
+  readonly tokens: readonly TokenConfig[];
+}
