@@ -42,6 +42,11 @@ export class RecordSetBuilder {
     this.#lengths = new Uint32Array(records);
   }
 
+  /** Memory held for data and lengths. */
+  get capacityBytes(): number {
+    return this.#data.length + this.#lengths.byteLength;
+  }
+
   /** Takes `source[start, end)`: complete lines, each ended by a line feed. `lengths[0..count)` are their lengths without it. */
   addLines(source: Buffer, start: number, end: number, lengths: Uint32Array, count: number): void {
     this.#reserve(end - start, count);

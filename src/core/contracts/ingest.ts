@@ -8,7 +8,7 @@ import type { ProducerSequence, RecordInput } from '../record.ts';
 /** Where a lane's answers go. Called in the order of the lane's records, once for each run of records. Must not throw. */
 export interface AckSink {
   /** `count` records are durable from `firstOffset` on; -1: stored earlier, place no longer known. */
-  stored(partition: number, firstOffset: number, count: number, isDuplicate: boolean): void;
+  stored(partition: number, firstOffset: number, count: number, isDuplicate: boolean, epoch: string): void;
   /** `count` records were not stored (or, if `error` says so, may not have been). */
   refused(error: TandemError, count: number): void;
   /** The flush that carried the answers above is done: write them out now, in one piece. */
