@@ -7,8 +7,22 @@ import type { TandemRecord } from '../record.ts';
 
 /** Makes the bytes of one delivery. One instance per protocol, shared by all its sessions: results are cached by identity and reused. */
 export interface PushEncoder {
-  /** The whole message, framing included, in one contiguous buffer. `position()` is the cursor text after this record. */
+  /**
+   * The whole message, framing included, in one contiguous buffer. `position()` is the cursor text after this record; call it at once or not
+   * at all.
+   */
   encode(channel: string, record: TandemRecord, position: () => string): Buffer;
+  /** A message that tells the client that records of the channel are missed; without it the gap would be silent. */
+  encodeGap(channel: string, gap: PushGap): Buffer;
+}
+
+export interface PushGap {
+  /** Deliveries go on from here; what lies before it and was not delivered is missed. */
+  readonly position: string;
+  /** Records missed; null: not known. */
+  readonly missed: number | null;
+  /** `slow`: dropped for a slow client (policy `drop-oldest`). `lost`: trimmed, or another epoch began. */
+  readonly reason: 'slow' | 'lost';
 }
 
 /** The connection under a session. */
@@ -49,4 +63,59 @@ export interface PushSession {
 
 export interface Push {
   openSession(transport: Transport): PushSession;
+}
+
+// ---------------------------------------------------------------- between push and the queue of a session
+
+/**
+ * What happens when a session cannot take what its channel sends. `disconnect`: ends with TANDEM_SESSION_SLOW and the positions to resume
+ * from. `drop-oldest`: forgets the oldest waiting records and says so (`encodeGap`). `latest-per-key`: keeps only the newest waiting record of
+ * each key, in order of the latest update (records without a key all stay); disconnects if even those are too many.
+ */
+export type SlowClientPolicy = 'disconnect' | 'drop-oldest' | 'latest-per-key';
+
+export interface ChannelPolicy {
+  readonly slowClient: SlowClientPolicy;
+  /** Bytes that may wait for one session of the channel, those in its transport included. */
+  readonly queueBytesMax: number;
+}
+
+/** Consecutive messages of one channel, encoded once and shared by all sessions of an encoder. Never changes. */
+export interface Delivery {
+  readonly channel: string;
+  readonly count: number;
+  /** All messages in one piece. */
+  readonly bytes: Buffer;
+  /** Where message `index` ends in `bytes`; 0 for -1. */
+  endOf(index: number): number;
+  /** The key of the record of message `index`. */
+  keyOf(index: number): string | undefined;
+  /** The cursor text after message `index`; -1: before the first. */
+  positionAfter(index: number): string;
+}
+
+/** The bounded way out of one session. */
+export interface SessionQueue {
+  /** Writes at once and returns true, unless the transport is backed up or something waits: then nothing happens. */
+  offer(bytes: Buffer): boolean;
+  /** Lets a delivery wait, within the policy. */
+  add(delivery: Delivery, policy: ChannelPolicy): void;
+  /** The transport takes more, whatever waits here. For replays, which wait for it between chunks. */
+  readonly isWritable: boolean;
+  /** Calls once: with room in the transport for one more chunk (`write` it, at the latest when it is read), or after `close`. One at a time. */
+  whenWritable(callback: () => void): void;
+  /** Writes one chunk of a replay. */
+  write(bytes: Buffer): void;
+  /** If records of the channel wait: the cursor text after the last that was handed to the transport. */
+  handedPosition(channel: string): string | undefined;
+  /** Forgets what waits for the channel. */
+  forget(channel: string): void;
+  /** Bytes that wait here, without the transport's. */
+  readonly waitingBytes: number;
+  close(): void;
+}
+
+export interface SessionQueues {
+  /** `onSlow` is called at most once, when the policy is to disconnect; the queue is then closed. */
+  open(transport: Transport, onSlow: () => void): SessionQueue;
 }
