@@ -185,7 +185,7 @@ const auth = z
       .array(
         z.strictObject({
           name: givenName,
-          token: z.string().min(1).meta({ description: 'At least 16 characters, or `env:NAME`' }),
+          token: z.string().min(1).meta({ description: 'The secret text, or `env:NAME`' }),
           publish: rights('publish to'),
           subscribe: rights('subscribe to and read'),
           consume: rights('consume'),

@@ -1,0 +1,248 @@
+/**
+ * From what was written to what the node runs with: fills in defaults, reads URLs and `env:` references, checks what the schema
+ * cannot (rules between keys, addresses, files). Collects every problem; the result is only meaningful without any.
+ */
+import { readFileSync } from 'node:fs';
+import { availableParallelism, hostname } from 'node:os';
+import { resolve } from 'node:path';
+import type { TopicInfo } from '../core/contracts/engine.ts';
+import { TandemError } from '../core/errors.ts';
+import { assertLimits, DEFAULT_LIMITS, type Limits } from '../core/limits.ts';
+import { isLoopback, readAdmin, readListener } from './listen-url.ts';
+import type { ConfigProblem, Locate } from './problems.ts';
+import { type Resolution, resolveSecret } from './resolution.ts';
+import { resolveConsumers } from './resolve-consumers.ts';
+import {
+  type ConfigInput,
+  DEFAULT_ADMIN,
+  DEFAULT_DATA_FOLDER,
+  DEFAULT_LISTEN,
+  DEFAULT_TOPIC,
+  type ListenInput,
+} from './schema.ts';
+import { type ConfigPath, pathText } from './schema-tree.ts';
+import type {
+  AdminConfig,
+  AuthConfig,
+  ListenConfig,
+  PushConfig,
+  TandemConfig,
+  TlsConfig,
+  WorkersConfig,
+} from './tandem-config.ts';
+
+export function resolveConfig(
+  input: ConfigInput,
+  context: Omit<Resolution, 'problem'>,
+  locate: Locate,
+  problems: ConfigProblem[],
+): TandemConfig {
+  const resolution: Resolution = {
+    ...context,
+    problem: (path, problem) => problems.push({ path: pathText(path), ...locate(path), ...problem }),
+  };
+  const auth = resolveAuth(input, resolution);
+  const listen = resolveListen(input, auth, resolution);
+  const admin = resolveAdmin(input, auth, listen, resolution);
+  const limits = resolveLimits(input, resolution);
+  const workers = resolveWorkers(input, resolution);
+  const consumers = resolveConsumers(input.consumers ?? {}, resolution);
+  const topicDefaults = { partitions: workers.count, retentionMs: null, retentionBytes: null };
+  const named = [
+    ...listen.flatMap((each) => (each.protocol === 'http' ? [] : [each.topic])),
+    ...consumers.map((each) => each.topic),
+  ];
+  return {
+    name: input.name ?? nodeName(),
+    dataFolder: resolve(resolution.folder, input.data ?? DEFAULT_DATA_FOLDER),
+    engine: input.engine ?? 'embedded',
+    listen,
+    admin,
+    workers,
+    topics: resolveTopics(input, named, topicDefaults, limits, resolution),
+    topicDefaults,
+    consumers,
+    push: resolvePush(input, limits),
+    auth,
+    limits,
+    configPath: context.configPath,
+  };
+}
+
+const nodeName = (): string =>
+  hostname()
+    .replace(/[^A-Za-z0-9._-]/g, '-')
+    .replace(/^[^A-Za-z0-9]+/, '')
+    .slice(0, 64) || 'node';
+
+// ---------------------------------------------------------------- addresses
+
+function resolveListen(input: ConfigInput, auth: AuthConfig, resolution: Resolution): ListenConfig[] {
+  const listen: ListenConfig[] = [];
+  const places = new Map<string, number>();
+  for (const [index, each] of (input.listen ?? DEFAULT_LISTEN).entries()) {
+    const path = ['listen', index];
+    const read = readListener(each, resolution.folder, (problem, accepted) =>
+      resolution.problem(path, { problem, accepted }),
+    );
+    if (read === undefined) continue;
+    const { config, isInsecure } = read;
+    checkExposure(path, config, isInsecure, auth, resolution);
+    if (config.protocol !== 'udp') checkTls(path, config.tls, resolution);
+    const place = placeOf(config);
+    const earlier = places.get(place);
+    if (config.port !== 0 && earlier !== undefined)
+      resolution.problem(path, { problem: `has the address of listen[${earlier}]`, accepted: 'an address of its own' });
+    places.set(place, index);
+    listen.push(config);
+  }
+  return listen;
+}
+
+function resolveAdmin(
+  input: ConfigInput,
+  auth: AuthConfig,
+  listen: readonly ListenConfig[],
+  resolution: Resolution,
+): AdminConfig {
+  const path = ['admin'];
+  const given: ListenInput = input.admin ?? DEFAULT_ADMIN;
+  const read = readAdmin(given, resolution.folder, (problem, accepted) =>
+    resolution.problem(path, { problem, accepted }),
+  );
+  if (read === undefined) return { url: DEFAULT_ADMIN, host: '127.0.0.1', port: 0, tls: null };
+  checkExposure(path, read.config, read.isInsecure, auth, resolution);
+  checkTls(path, read.config.tls, resolution);
+  const place = placeOf({ ...read.config, protocol: 'http' });
+  const twin = listen.findIndex((each) => each.port !== 0 && placeOf(each) === place);
+  if (twin >= 0)
+    resolution.problem(path, { problem: `has the address of listen[${twin}]`, accepted: 'an address of its own' });
+  return read.config;
+}
+
+const placeOf = ({ protocol, host, port }: ListenConfig): string =>
+  `${protocol === 'udp' ? 'udp' : 'tcp'} ${host === 'localhost' ? '127.0.0.1' : host} ${port}`;
+
+function checkExposure(
+  path: ConfigPath,
+  { host, url }: { readonly host: string; readonly url: string },
+  isInsecure: boolean,
+  auth: AuthConfig,
+  { problem }: Resolution,
+): void {
+  if (isLoopback(host) || isInsecure || auth.isRequired) return;
+  problem(path, {
+    code: 'TANDEM_EXPOSED_WITHOUT_AUTH',
+    problem: `can be reached from other machines (${host}) and nobody needs a token`,
+    accepted: `auth.tokens in the config, a loopback address, or { url: "${url}", insecure: true }`,
+  });
+}
+
+function checkTls(path: ConfigPath, tls: TlsConfig | null, { problem }: Resolution): void {
+  if (tls === null) return;
+  for (const file of [tls.certPath, tls.keyPath]) {
+    try {
+      readFileSync(file);
+    } catch (error) {
+      const reason = (error as NodeJS.ErrnoException).code ?? String(error);
+      problem(path, { problem: `names a file that cannot be read: ${file} (${reason})`, accepted: 'a PEM file' });
+    }
+  }
+}
+
+// ---------------------------------------------------------------- processes, limits, topics
+
+function resolveWorkers(input: ConfigInput, { problem }: Resolution): WorkersConfig {
+  const given = typeof input.workers === 'number' ? { count: input.workers } : (input.workers ?? {});
+  const isMemory = input.engine === 'memory';
+  if (isMemory && (given.count ?? 1) > 1)
+    problem(['workers', 'count'], {
+      problem: 'is more than 1, but engine "memory" lives in one process',
+      accepted: '1',
+    });
+  return {
+    count: given.count ?? (isMemory ? 1 : availableParallelism()),
+    heartbeatTimeoutMs: given.heartbeatTimeoutMs ?? 3000,
+    restartCountMax: given.restartCountMax ?? 10,
+    restartWindowMs: given.restartWindowMs ?? 60_000,
+    drainTimeoutMs: given.drainTimeoutMs ?? 10_000,
+  };
+}
+
+function resolveLimits(input: ConfigInput, { problem }: Resolution): Limits {
+  const given = Object.fromEntries(Object.entries(input.limits ?? {}).filter(([, value]) => value !== undefined));
+  const limits = { ...DEFAULT_LIMITS, ...given } as Limits;
+  try {
+    assertLimits(limits);
+  } catch (error) {
+    if (!(error instanceof TandemError)) throw error;
+    // The message is "the configuration is not valid: limits.a must …; limits.b must …".
+    for (const text of error.message.replace(/^[^:]*: /, '').split('; ')) {
+      const [path = 'limits', ...words] = text.split(' ');
+      problem(path.split('.'), { problem: words.join(' ') });
+    }
+  }
+  return limits;
+}
+
+function resolveTopics(
+  input: ConfigInput,
+  named: readonly string[],
+  defaults: Omit<TopicInfo, 'name'>,
+  limits: Limits,
+  { problem }: Resolution,
+): TopicInfo[] {
+  const topics = new Map<string, TopicInfo>();
+  for (const [name, given] of Object.entries(input.topics ?? { [DEFAULT_TOPIC]: null })) {
+    const partitions = given?.partitions ?? defaults.partitions;
+    if (partitions > limits.partitionsPerTopicMax)
+      problem(['topics', name, 'partitions'], {
+        problem: `is more than limits.partitionsPerTopicMax: ${partitions}`,
+        accepted: `at most ${limits.partitionsPerTopicMax}`,
+      });
+    topics.set(name, {
+      name,
+      partitions,
+      retentionMs: given?.retentionMs ?? null,
+      retentionBytes: given?.retentionBytes ?? null,
+    });
+  }
+  for (const name of named) if (!topics.has(name)) topics.set(name, { name, ...defaults });
+  if (topics.size > limits.topicsMax)
+    problem(['topics'], { problem: `are ${topics.size}`, accepted: `at most limits.topicsMax: ${limits.topicsMax}` });
+  return [...topics.values()];
+}
+
+function resolvePush(input: ConfigInput, limits: Limits): PushConfig {
+  const policy = input.push?.policy ?? 'disconnect';
+  const queueBytesMax = input.push?.queueBytesMax ?? limits.sessionQueueBytesMax;
+  const channels = Object.entries(input.push?.channels ?? {}).map(([channel, given]) => [
+    channel,
+    { policy: given.policy ?? policy, queueBytesMax: given.queueBytesMax ?? queueBytesMax },
+  ]);
+  return { policy, queueBytesMax, channels: Object.fromEntries(channels) };
+}
+
+// ---------------------------------------------------------------- secrets
+
+function resolveAuth(input: ConfigInput, resolution: Resolution): AuthConfig {
+  const names = new Set<string>();
+  const secrets = new Map<string, number>();
+  const tokens = (input.auth?.tokens ?? []).map((given, index) => {
+    const path = ['auth', 'tokens', index];
+    const token = resolveSecret([...path, 'token'], given.token, resolution);
+    const earlier = secrets.get(token);
+    if (names.has(given.name))
+      resolution.problem([...path, 'name'], { problem: `is taken: "${given.name}"`, accepted: 'a name of its own' });
+    if (earlier !== undefined && token !== '')
+      resolution.problem([...path, 'token'], {
+        problem: `is the same as auth.tokens[${earlier}].token`,
+        accepted: 'a token of its own',
+      });
+    names.add(given.name);
+    secrets.set(token, index);
+    const { publish = [], subscribe = [], consume = [], admin = false } = given;
+    return { name: given.name, token, publish, subscribe, consume, admin };
+  });
+  return { isRequired: tokens.length > 0, tokens };
+}
