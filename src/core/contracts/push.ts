@@ -75,8 +75,8 @@ export interface Push {
 export type SlowClientPolicy = 'disconnect' | 'drop-oldest' | 'latest-per-key';
 
 export interface ChannelPolicy {
-  readonly slowClient: SlowClientPolicy;
-  /** Bytes that may wait for one session of the channel, those in its transport included. */
+  readonly policy: SlowClientPolicy;
+  /** Bytes of the channel that may wait for one session. In its transport is at most one flush (and one chunk of a replay) besides. */
   readonly queueBytesMax: number;
 }
 
@@ -116,6 +116,6 @@ export interface SessionQueue {
 }
 
 export interface SessionQueues {
-  /** `onSlow` is called at most once, when the policy is to disconnect; the queue is then closed. */
+  /** `onSlow` is called at most once, when the policy is to disconnect; the queue closes when it returns. */
   open(transport: Transport, onSlow: () => void): SessionQueue;
 }
