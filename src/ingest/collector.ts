@@ -58,18 +58,20 @@ export class Collector {
     this.#touch();
   }
 
-  /** One refused record, in its place among the answers. It uses up a sequence. */
+  /**
+   * One refused record, in its place among the answers. It joins records that go to the engine if there are any: an answer that waits
+   * for no append would overtake theirs.
+   */
   refuse(sink: AckSink, error: TandemError): void {
-    if (this.#producerId === undefined) {
-      (this.#open ?? this.#start()).refuse(sink, error);
-    } else {
-      // The records after it continue with another sequence: they need a batch of their own.
-      if (this.#open !== undefined) this.#full.push(this.#open);
-      const refusal = this.#start();
-      refusal.refuse(sink, error);
-      this.#full.push(refusal);
-      this.#open = undefined;
+    const shipment = this.#open ?? this.#full.at(-1) ?? this.#start();
+    shipment.refuse(sink, error);
+    if (this.#producerId !== undefined) {
       this.#nextSequence++;
+      // A batch's sequences have no gap: the records after this one start another.
+      if (shipment === this.#open && shipment.builder.count > 0) {
+        this.#full.push(shipment);
+        this.#open = undefined;
+      }
     }
     this.#touch();
   }

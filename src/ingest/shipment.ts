@@ -17,7 +17,9 @@ interface Run {
 export class Shipment {
   readonly topic: string;
   readonly partition: number;
-  readonly producer: ProducerSequence | undefined;
+  readonly #producer: { readonly id: string } | undefined;
+  /** Of the first record, with a producer. */
+  #firstSequence: number;
   readonly builder: RecordSetBuilder;
   readonly #runs: Run[] = [];
   #countedBytes = 0;
@@ -26,7 +28,8 @@ export class Shipment {
     this.topic = topic;
     this.partition = partition;
     this.builder = builder;
-    this.producer = producer;
+    this.#producer = producer;
+    this.#firstSequence = producer?.sequence ?? 0;
   }
 
   /** `count` records that were just added to the builder belong to `sink`. */
@@ -48,14 +51,17 @@ export class Shipment {
     return this.builder.byteLength + this.builder.count * 4;
   }
 
+  /** One refused record before, between or after the others. Before them it uses up the first sequence. */
   refuse(sink: AckSink, error: TandemError): void {
+    if (this.builder.count === 0) this.#firstSequence++;
     this.#runs.push({ sink, count: 1, error });
   }
 
   batch(): AppendBatch {
-    const { topic, partition, producer } = this;
+    const { topic, partition } = this;
     const set = this.builder.view();
-    return producer === undefined ? { topic, partition, set } : { topic, partition, set, producer };
+    if (this.#producer === undefined) return { topic, partition, set };
+    return { topic, partition, set, producer: { id: this.#producer.id, sequence: this.#firstSequence } };
   }
 
   /** Hands out the answers of a successful append; `result` is absent if there was nothing to append. */

@@ -30,7 +30,6 @@ class UdpListener implements DatagramListener, AckSink {
   #socket: DatagramSocket | undefined;
   #lane: Lane | undefined;
   #isOpening = false;
-  #isDraining = false;
   #waiting: { readonly data: Buffer; readonly from: RemoteInfo }[] = [];
   /** Who sent the records whose answers are outstanding, in order; from `#nextSender` on. */
   #senders: RemoteInfo[] = [];
@@ -49,7 +48,6 @@ class UdpListener implements DatagramListener, AckSink {
   }
 
   async drain(): Promise<void> {
-    this.#isDraining = true;
     this.#socket?.removeAllListeners('message');
     await this.#options.ingest.drain();
     this.#socket?.close();
