@@ -57,6 +57,8 @@ export interface PushSession {
   subscribe(channel: string, from: SubscribeFrom, answer: (answer: SubscribeAnswer) => void): Promise<void>;
   /** Errors: TANDEM_SUBSCRIPTION_UNKNOWN. */
   unsubscribe(channel: string): void;
+  /** Ends the transport with `error` and the position of every subscription, then closes. For a listener that drains. Idempotent. */
+  end(error: TandemError): void;
   /** The connection is gone: drop everything. Idempotent. */
   close(): void;
 }
