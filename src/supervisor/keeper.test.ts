@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { test } from 'node:test';
+import {
+  createKeeper,
+  datagramOn,
+  isAlive,
+  planOf,
+  portOf,
+  StubClient,
+  startKeeper,
+  streamOn,
+  until,
+} from './testing/stub-node-process.ts';
+
+test('40 connections over 4 workers are 10 each', async (t) => {
+  const keeper = await startKeeper(t, planOf({ count: 4 }));
+  const clients = Array.from({ length: 40 }, () => new StubClient(t, portOf(keeper)));
+  const slots = (await Promise.all(clients.map((client) => client.who()))).map(({ slot }) => slot);
+  for (const slot of [0, 1, 2, 3]) assert.equal(slots.filter((other) => other === slot).length, 10);
+  // Three of slot 2 leave: the next three go there.
+  const leaving = clients.filter((_, i) => slots[i] === 2).slice(0, 3);
+  for (const { socket } of leaving) socket.destroy();
+  await until('slot 2 has 7', () => keeper.status.slots[2]?.connections === 7);
+  for (let i = 0; i < 3; i++) assert.equal((await new StubClient(t, portOf(keeper)).who()).slot, 2);
+});
+
+test('a killed worker is replaced by the spare under a higher term, and a connection made meanwhile only waits', async (t) => {
+  const keeper = await startKeeper(t, planOf());
+  const before = await new StubClient(t, portOf(keeper)).who();
+  const spare = await until('there is a spare', () => keeper.status.sparePids[0]);
+  process.kill(before.pid, 'SIGKILL');
+  const after = await until('another answers', async () => {
+    const now = await new StubClient(t, portOf(keeper)).who();
+    return now.pid !== before.pid && now.pid !== 0 && now;
+  });
+  assert.equal(after.slot, before.slot);
+  assert.ok(after.term > before.term);
+  if (keeper.status.sparePids.length > 0) assert.notEqual(keeper.status.sparePids[0], after.pid);
+  assert.ok(after.pid === spare || !isAlive(spare));
+  assert.equal(keeper.status.slots[0]?.restarts, 1);
+  assert.equal(keeper.status.connections.refused, 0);
+});
+
+for (const how of ['a blocked event loop', 'SIGSTOP'] as const) {
+  test(`a worker hung by ${how} is killed; a connection it was given but never took is served by the next one`, async (t) => {
+    const keeper = await startKeeper(t, planOf());
+    const first = new StubClient(t, portOf(keeper));
+    const before = await first.who();
+    if (how === 'SIGSTOP') process.kill(before.pid, 'SIGSTOP');
+    else first.socket.write('block\n');
+    await until('it is silent', () => keeper.status.slots[0]?.state === 'serving');
+    const waiting = new StubClient(t, portOf(keeper));
+    const after = await waiting.who();
+    assert.notEqual(after.pid, before.pid);
+    assert.ok(after.term > before.term);
+    assert.ok(!isAlive(before.pid));
+    assert.equal(await first.ask('who'), undefined);
+  });
+}
+
+test('datagrams reach the workers, not the keeper, also after a restart', async (t) => {
+  const keeper = await startKeeper(t, planOf({ count: 2 }, { label: 'a' }, [streamOn(), datagramOn()]));
+  const port = portOf(keeper, 1);
+  const client = createSocket('udp4');
+  t.after(() => client.close());
+  const ask = async (): Promise<string> => {
+    client.send('who', port, '127.0.0.1');
+    const [answer] = (await once(client, 'message', { signal: AbortSignal.timeout(10_000) })) as [Buffer];
+    return answer.toString();
+  };
+  for (let i = 0; i < 100; i++) assert.match(await ask(), / a 1$/);
+  const victims = keeper.status.slots.map(({ pid }) => pid as number);
+  for (const pid of victims) process.kill(pid, 'SIGKILL');
+  const answer = await ask();
+  assert.ok(!victims.includes(Number(answer.split(' ')[0])));
+});
+
+test('all addresses that cannot be bound are named at once, and nothing is left behind', async (t) => {
+  const taken = [createServer().listen(0, '127.0.0.1'), createServer().listen(0, '127.0.0.1')];
+  await Promise.all(taken.map((server) => once(server, 'listening')));
+  t.after(() => taken.forEach((server) => void server.close()));
+  const [a, b] = taken.map((server) => (server.address() as { port: number }).port);
+  const keeper = createKeeper(t, planOf({}, { label: 'a' }, [streamOn(a), datagramOn(), streamOn(b)]));
+  await assert.rejects(keeper.start(), (error: Error & { code: string }) => {
+    assert.equal(error.code, 'TANDEM_LISTEN_FAILED');
+    assert.match(
+      error.message,
+      new RegExp(`tcp://127.0.0.1:${a}: the port is in use.*tcp://127.0.0.1:${b}: the port is in use`),
+    );
+    return true;
+  });
+  assert.deepEqual(keeper.status.listeners, []);
+  assert.deepEqual(keeper.status.sparePids, []);
+});
+
+test('the start fails at once with what no retry can mend, and no process is left', async (t) => {
+  const keeper = createKeeper(t, planOf({ count: 2 }, { label: 'a', broken: 'preload-for-good' }));
+  await assert.rejects(keeper.start(), { code: 'TANDEM_HANDLER_INVALID' });
+  assert.deepEqual(keeper.status.sparePids, []);
+});
+
+test('a worker that dies before it serves is started again with growing delays, not in a spin', async (t) => {
+  const keeper = createKeeper(t, planOf({}, { label: 'a', broken: 'open' }));
+  const startedMs = performance.now();
+  keeper.start().catch(() => {});
+  await until('it was started four times', () => (keeper.status.slots[0]?.restarts ?? 0) >= 4);
+  // Four deaths: waits of 100, 200 and 400 ms lie between them.
+  assert.ok(performance.now() - startedMs >= 700);
+});
+
+test('questions are answered per slot; a failing one is left out', async (t) => {
+  const keeper = await startKeeper(t, planOf({ count: 2 }));
+  const answers = await keeper.ask({ about: 'admin', request: { kind: 'status' } });
+  assert.deepEqual(
+    answers.map(({ slot }) => slot),
+    [0, 1],
+  );
+  assert.deepEqual(await keeper.ask({ about: 'admin', request: { kind: 'topics' } }), []);
+});
+
+test('workers know the health that the keeper last told', async (t) => {
+  const keeper = await startKeeper(t, planOf());
+  const client = new StubClient(t, portOf(keeper));
+  keeper.setHealth({ isReady: false, role: 'active', term: 1, reason: 'the-disk-is-full' });
+  await until('the worker knows', async () => (await client.ask('health')) === 'the-disk-is-full');
+});

@@ -1,0 +1,258 @@
+/**
+ * The keeper: the parent process of a node. Holds the addresses, forks and watches the workers, hands accepted connections over, rolls out a
+ * changed configuration. Runs no user code and touches no records, so that it is small and has nothing to crash of.
+ *
+ * Promises: an address once bound refuses nobody until `stop`; a slot has at most one live process; a dead worker is replaced at once
+ * (within the restart budget), a hung one after heartbeatTimeoutMs; a reload changes everything or nothing.
+ */
+import type { Socket } from 'node:net';
+import type { Health } from '../core/contracts/health.ts';
+import type { Logger } from '../core/contracts/telemetry.ts';
+import { asTandemError, TandemError } from '../core/errors.ts';
+import { AddressBindings, addressKeys } from './address-bindings.ts';
+import { ConnectionSpread } from './connection-spread.ts';
+import { HeartbeatWatch } from './heartbeat.ts';
+import type { Question } from './ipc.ts';
+import { HEARTBEAT_MS, type KeeperPlan } from './plan.ts';
+import { Roster } from './roster.ts';
+import type { Generation, WorkerProcess, WorkerState } from './worker-process.ts';
+
+export interface KeeperOptions {
+  readonly plan: KeeperPlan;
+  /** The module that a worker process runs; it calls `runWorker`. */
+  readonly workerEntry: URL;
+  readonly nodeTerm: number;
+  /** A term above all earlier ones, durable before it returns. */
+  readonly nextTerm: () => number | Promise<number>;
+  readonly logger: Logger;
+  /** Called after every change of a worker's state. */
+  readonly onChange?: () => void;
+}
+
+export interface SlotStatus {
+  readonly slot: number;
+  readonly pid: number | null;
+  readonly term: number;
+  readonly state: WorkerState | 'vacant';
+  readonly restarts: number;
+  readonly connections: number;
+  /** Unix ms of the latest change of state. */
+  readonly sinceMs: number;
+}
+
+export interface ListenerStatus {
+  readonly url: string;
+  readonly host: string;
+  /** The bound port. */
+  readonly port: number;
+}
+
+export interface KeeperStatus {
+  readonly slots: readonly SlotStatus[];
+  readonly sparePids: readonly number[];
+  readonly listeners: readonly ListenerStatus[];
+  readonly connections: { readonly accepted: number; readonly waiting: number; readonly refused: number };
+  readonly generation: number;
+  readonly isStopping: boolean;
+}
+
+/** One worker's answer to a question to all. */
+export interface SlotAnswer {
+  readonly slot: number;
+  readonly result: unknown;
+}
+
+export class Keeper {
+  readonly #options: KeeperOptions;
+  readonly #bindings: AddressBindings;
+  readonly #spread: ConnectionSpread;
+  readonly #roster: Roster;
+  #plan: KeeperPlan;
+  #health: Health;
+  #beats: NodeJS.Timeout | undefined;
+  #rollout: Promise<void> = Promise.resolve();
+  #isStopping = false;
+  #failStart: (error: TandemError) => void = () => {};
+
+  constructor(options: KeeperOptions) {
+    const { plan, workerEntry, nodeTerm, nextTerm, logger } = options;
+    this.#options = options;
+    this.#plan = plan;
+    this.#health = { isReady: false, role: 'standby', term: nodeTerm, reason: 'starting' };
+    this.#bindings = new AddressBindings((addressKey, socket) => this.#accept(addressKey, socket));
+    this.#spread = new ConnectionSpread(() => this.#roster.serving, nowMs);
+    this.#roster = new Roster({
+      workers: plan.workers,
+      generation: generationOf(plan, 1),
+      workerEntry,
+      nodeTerm,
+      nextTerm,
+      logger,
+      nowMs,
+      events: {
+        health: () => this.#health,
+        onServing: (worker) => this.#opened(worker),
+        onUndelivered: (connections) => {
+          for (const connection of connections) this.#spread.offer(connection);
+        },
+        onStartFailed: (error) => this.#failStart(error),
+        onChange: () => options.onChange?.(),
+      },
+    });
+  }
+
+  /**
+   * Binds all addresses, then forks. Resolves when every slot serves. Errors: TANDEM_LISTEN_FAILED (all addresses that could not be bound),
+   * and the first one of a worker that trying again cannot mend (TANDEM_HANDLER_INVALID, TANDEM_DATA_VERSION, ...); nothing runs then.
+   */
+  async start(): Promise<void> {
+    await this.#bindings.add(this.#plan.listen);
+    const watch = new HeartbeatWatch<WorkerProcess>(nowMs());
+    this.#beats = setInterval(() => this.#killHung(watch), HEARTBEAT_MS);
+    const failed = new Promise<never>((_, reject) => {
+      this.#failStart = reject;
+    });
+    this.#roster.start();
+    const serving = this.#roster.until(() => this.#isStopping || this.#isComplete);
+    try {
+      await Promise.race([serving, failed]);
+    } catch (error) {
+      this.stopNow('the node could not start');
+      await this.#roster.until(() => this.#roster.processes.length === 0);
+      throw error;
+    }
+  }
+
+  /**
+   * Goes over to a new plan, slot by slot; nobody is refused. Resolves when all workers run it. Before anything changes, new addresses are
+   * bound and one worker has loaded the new config. Errors (nothing has changed): TANDEM_LISTEN_FAILED, TANDEM_CONFIG_INVALID (needs a
+   * restart), and what the worker could not load.
+   */
+  reload(plan: KeeperPlan): Promise<void> {
+    const rollout = this.#rollout.then(() => this.#rollOut(plan));
+    this.#rollout = rollout.catch(() => {});
+    return rollout;
+  }
+
+  /** Refuses new connections, drains all workers. Resolves when no process is left. Idempotent. */
+  async stop(): Promise<void> {
+    if (!this.#isStopping) {
+      this.#isStopping = true;
+      this.#options.onChange?.();
+      this.#bindings.closeAll();
+      this.#spread.drop();
+    }
+    await this.#roster.end(this.#plan.workers.drainTimeoutMs);
+    clearInterval(this.#beats);
+  }
+
+  /** SIGKILLs all workers. Data is safe: that is what a crash does. */
+  stopNow(reason: string): void {
+    this.#isStopping = true;
+    this.#bindings.closeAll();
+    this.#spread.drop();
+    clearInterval(this.#beats);
+    this.#roster.killAll(reason);
+  }
+
+  /** Told to every worker, now and when it begins to serve. */
+  setHealth(health: Health): void {
+    this.#health = health;
+    for (const worker of this.#roster.serving) worker.tellHealth(health);
+  }
+
+  /** Asks every serving worker; those that fail are left out and logged. */
+  async ask(question: Question): Promise<SlotAnswer[]> {
+    const workers = this.#roster.serving;
+    const results = await Promise.allSettled(workers.map((worker) => worker.ask(question)));
+    const answers: SlotAnswer[] = [];
+    for (const [i, result] of results.entries()) {
+      const slot = (workers[i] as WorkerProcess).slotIndex;
+      if (result.status === 'fulfilled') answers.push({ slot, result: result.value });
+      else {
+        const { code, message } = asTandemError(result.reason);
+        this.#options.logger.warn('worker_answer_missing', { slot, about: question.about, code, problem: message });
+      }
+    }
+    return answers;
+  }
+
+  get status(): KeeperStatus {
+    const { accepted, waiting, refused } = this.#spread;
+    return {
+      slots: this.#roster.slots.map(({ index, worker, term, restarts, sinceMs }) => ({
+        slot: index,
+        pid: worker?.pid ?? null,
+        term,
+        state: worker?.state ?? 'vacant',
+        restarts,
+        connections: worker?.connections ?? 0,
+        sinceMs,
+      })),
+      sparePids: this.#roster.spares.map(({ pid }) => pid),
+      listeners: this.#bindings.all.map(({ address: { url, host }, port }) => ({ url, host, port })),
+      connections: { accepted, waiting, refused },
+      generation: this.#roster.generation.number,
+      isStopping: this.#isStopping,
+    };
+  }
+
+  get #isComplete(): boolean {
+    return this.#roster.serving.length === this.#roster.slots.length;
+  }
+
+  #accept(addressKey: string, socket: Socket): void {
+    this.#spread.accept({ addressKey, socket });
+  }
+
+  #opened(worker: WorkerProcess): void {
+    for (const binding of this.#bindings.all) worker.share(binding);
+    this.#spread.offerWaiting();
+  }
+
+  #killHung(watch: HeartbeatWatch<WorkerProcess>): void {
+    for (const worker of watch.check(nowMs(), this.#roster.processes)) {
+      const silentMs = Math.round(nowMs() - worker.lastBeatMs);
+      this.#options.logger.error('worker_hung', { slot: worker.slotIndex, pid: worker.pid, silentMs });
+      worker.kill('no heartbeat');
+    }
+  }
+
+  async #rollOut(plan: KeeperPlan): Promise<void> {
+    if (this.#isStopping) throw new TandemError('TANDEM_DRAINING');
+    const { logger } = this.#options;
+    const roster = this.#roster;
+    if (plan.workers.count !== roster.slots.length)
+      throw new TandemError('TANDEM_CONFIG_INVALID', { detail: 'workers: another number of workers needs a restart' });
+    const added = await this.#bindings.add(plan.listen);
+    let trial: WorkerProcess;
+    try {
+      trial = await roster.tryGeneration(generationOf(plan, roster.generation.number + 1));
+    } catch (error) {
+      this.#bindings.remove(added);
+      throw error;
+    }
+    this.#plan = plan;
+    roster.adopt(trial);
+    this.#closeUnlisted(plan);
+    for (const slot of roster.slots) {
+      await roster.replace(slot, plan.workers.drainTimeoutMs);
+      if (this.#isStopping) throw new TandemError('TANDEM_DRAINING');
+      logger.info('slot_replaced', { slot: slot.index, generation: roster.generation.number });
+    }
+  }
+
+  #closeUnlisted(plan: KeeperPlan): void {
+    const kept = new Set(addressKeys(plan.listen));
+    const removed = this.#bindings.all.map(({ key }) => key).filter((key) => !kept.has(key));
+    this.#bindings.remove(removed);
+    for (const key of removed) this.#spread.drop(key);
+  }
+}
+
+const nowMs = (): number => performance.now();
+
+function generationOf(plan: KeeperPlan, number: number): Generation {
+  const listenerIndexes = new Map(addressKeys(plan.listen).map((key, index) => [key, index]));
+  return { number, config: plan.config, heartbeatTimeoutMs: plan.workers.heartbeatTimeoutMs, listenerIndexes };
+}

@@ -1,0 +1,45 @@
+/**
+ * What the supervisor knows of the configuration. topology/ derives it from the config; the config itself passes through untouched to
+ * the workers. Constants of the process model stand here with their reasons.
+ */
+
+/** One entry of `listen`. Its index is what workers know a listener by. */
+export interface ListenAddress {
+  readonly transport: 'stream' | 'datagram';
+  readonly host: string;
+  /** 0: any free port. */
+  readonly port: number;
+  /** As written in the config, for logs and error messages. */
+  readonly url: string;
+}
+
+export interface WorkerLimits {
+  /** How many slots. */
+  readonly count: number;
+  /** A serving worker whose event loop has not turned for so long is killed. */
+  readonly heartbeatTimeoutMs: number;
+  /** More restarts than this within the window: back off. */
+  readonly restartCountMax: number;
+  readonly restartWindowMs: number;
+  readonly drainTimeoutMs: number;
+}
+
+export interface KeeperPlan {
+  readonly listen: readonly ListenAddress[];
+  readonly workers: WorkerLimits;
+  /** Handed to the workers as it is: plain data. */
+  readonly config: unknown;
+}
+
+/** A worker says that it is alive this often. */
+export const HEARTBEAT_MS = 250;
+/** A worker that was silent for so long gets no new connections while others do. */
+export const SUSPECT_MS = 1000;
+/** Loading modules and recovering a log may block the event loop for longer than serving may. */
+export const START_TIMEOUT_FACTOR = 20;
+/** After the drain deadline a worker gets so long to exit by itself. */
+export const DRAIN_GRACE_MS = 1000;
+/** Accepted connections that wait in the keeper while no worker serves. Above: closed at once. Each costs a file descriptor. */
+export const WAITING_CONNECTIONS_MAX = 4096;
+/** A worker's answer to a question (status, metrics) is awaited for so long. */
+export const ANSWER_TIMEOUT_MS = 2000;

@@ -1,0 +1,284 @@
+/**
+ * Which process has which slot. Processes are forked without a slot, load, and then take a vacant slot or wait as the spare. So a slot whose
+ * worker dies is filled within milliseconds, and the next spare is forked.
+ *
+ * Invariants: a slot is given away only after its earlier process was reaped; each grant carries a term above all earlier ones; no slot
+ * serves before every slot has recovered once (the start barrier).
+ */
+import type { Health } from '../core/contracts/health.ts';
+import type { LogFields, Logger } from '../core/contracts/telemetry.ts';
+import type { TandemError } from '../core/errors.ts';
+import type { AcceptedConnection } from './connection-spread.ts';
+import type { WorkerLimits } from './plan.ts';
+import { RestartBudget } from './restart-budget.ts';
+import { type Generation, WorkerProcess } from './worker-process.ts';
+
+export interface Slot {
+  readonly index: number;
+  worker: WorkerProcess | undefined;
+  /** Of the current or latest process. */
+  term: number;
+  restarts: number;
+  /** Unix ms of the latest change of state. */
+  sinceMs: number;
+  /** Monotonic ms; back-off. */
+  vacantUntilMs: number;
+}
+
+export interface RosterOptions {
+  readonly workers: WorkerLimits;
+  readonly generation: Generation;
+  readonly workerEntry: URL;
+  readonly nodeTerm: number;
+  /** The next term; durable before it returns. */
+  readonly nextTerm: () => number | Promise<number>;
+  readonly logger: Logger;
+  readonly nowMs: () => number;
+  readonly events: RosterEvents;
+}
+
+export interface RosterEvents {
+  health(): Health;
+  /** A worker serves from now on. */
+  onServing(worker: WorkerProcess): void;
+  onUndelivered(connections: readonly AcceptedConnection[]): void;
+  /** Before the node has ever served, a worker died of something that trying again cannot mend. */
+  onStartFailed(error: TandemError): void;
+  onChange(): void;
+}
+
+interface Waiter {
+  readonly holds: () => boolean;
+  readonly resolve: () => void;
+}
+
+export class Roster {
+  readonly slots: readonly Slot[];
+  #generation: Generation;
+  readonly #options: RosterOptions;
+  readonly #budget: RestartBudget;
+  /** Processes without a slot. */
+  readonly #pool = new Set<WorkerProcess>();
+  /** Processes of another generation: on trial or on their way out. */
+  readonly #others = new Set<WorkerProcess>();
+  #hasLoadFailed = false;
+  #isBarrierPassed = false;
+  #isEnding = false;
+  #forkNotBeforeMs = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #waiters: Waiter[] = [];
+
+  constructor(options: RosterOptions) {
+    this.#options = options;
+    this.#generation = options.generation;
+    this.#budget = new RestartBudget(options.workers);
+    this.slots = Array.from({ length: options.workers.count }, (_, index) => {
+      return { index, worker: undefined, term: 0, restarts: 0, sinceMs: Date.now(), vacantUntilMs: 0 };
+    });
+  }
+
+  get generation(): Generation {
+    return this.#generation;
+  }
+  /** All processes that live. */
+  get processes(): readonly WorkerProcess[] {
+    return [...this.slots.flatMap(({ worker }) => worker ?? []), ...this.#pool, ...this.#others];
+  }
+  get serving(): readonly WorkerProcess[] {
+    return this.slots.flatMap(({ worker }) => (worker?.state === 'serving' ? [worker] : []));
+  }
+  get spares(): readonly WorkerProcess[] {
+    return [...this.#pool];
+  }
+
+  start(): void {
+    this.#staff();
+  }
+
+  /** Resolves when `holds` does; asked after each change of state. */
+  until(holds: () => boolean): Promise<void> {
+    if (holds()) return Promise.resolve();
+    return new Promise((resolve) => this.#waiters.push({ holds, resolve }));
+  }
+
+  /** Forks a process of another generation to see whether it loads: `adopt` it or `dismiss` it. Rejects with what is wrong. */
+  async tryGeneration(generation: Generation): Promise<WorkerProcess> {
+    const trial = this.#fork(generation, this.#others);
+    await this.until(() => trial.state !== 'loading');
+    if (trial.state !== 'loaded') throw trial.failure;
+    return trial;
+  }
+
+  /** From now on processes are of the trial's generation. Slots keep their workers: see `replace`. */
+  adopt(trial: WorkerProcess): void {
+    this.#generation = trial.generation;
+    for (const worker of [...this.#pool]) this.dismiss(worker);
+    this.#others.delete(trial);
+    this.#pool.add(trial);
+    this.#staff();
+  }
+
+  dismiss(worker: WorkerProcess): void {
+    this.#pool.delete(worker);
+    this.#others.add(worker);
+    worker.drain(0);
+  }
+
+  /** Moves a slot to a process of the current generation: waits for a spare, drains the old one, resolves when the new one serves. */
+  async replace(slot: Slot, drainTimeoutMs: number): Promise<void> {
+    const isCurrent = (worker: WorkerProcess | undefined): boolean => worker?.generation === this.#generation;
+    const hasSpare = (): boolean => [...this.#pool].some((worker) => worker.state === 'loaded' && isCurrent(worker));
+    await this.until(() => this.#isEnding || isCurrent(slot.worker) || hasSpare());
+    if (this.#isEnding) return;
+    if (!isCurrent(slot.worker)) slot.worker?.drain(drainTimeoutMs);
+    await this.until(() => this.#isEnding || (slot.worker?.state === 'serving' && isCurrent(slot.worker)));
+  }
+
+  /** Drains all workers at once; resolves when no process is left. */
+  async end(drainTimeoutMs: number): Promise<void> {
+    this.#isEnding = true;
+    clearTimeout(this.#timer);
+    for (const worker of this.processes) worker.drain(drainTimeoutMs);
+    this.#changed();
+    await this.until(() => this.processes.length === 0);
+  }
+
+  killAll(reason: string): void {
+    this.#isEnding = true;
+    clearTimeout(this.#timer);
+    for (const worker of this.processes) worker.kill(reason);
+  }
+
+  /** Fills vacant slots, then keeps the pool large enough: one process per vacant slot, and one spare once the node serves. */
+  #staff(): void {
+    if (this.#isEnding) return;
+    const nowMs = this.#options.nowMs();
+    const vacant = this.slots.filter(({ worker }) => worker === undefined);
+    const fillable = vacant.filter(({ vacantUntilMs }) => vacantUntilMs <= nowMs);
+    for (const slot of fillable) {
+      const worker = [...this.#pool].find(({ state }) => state === 'loaded');
+      if (worker !== undefined) this.#grant(slot, worker);
+    }
+    const left = this.slots.filter(({ worker }) => worker === undefined);
+    const missing = left.length + (this.#isBarrierPassed ? 1 : 0) - this.#pool.size;
+    // After a failed load one at a time, until one has loaded.
+    const forks = this.#hasLoadFailed ? Math.min(missing, this.#pool.size === 0 ? 1 : 0) : missing;
+    if (this.#forkNotBeforeMs <= nowMs) for (let i = 0; i < forks; i++) this.#fork(this.#generation, this.#pool);
+    this.#wakeAt([this.#forkNotBeforeMs, ...left.map(({ vacantUntilMs }) => vacantUntilMs)], nowMs);
+    this.#changed();
+  }
+
+  #wakeAt(timesMs: readonly number[], nowMs: number): void {
+    clearTimeout(this.#timer);
+    const next = Math.min(...timesMs.filter((timeMs) => timeMs > nowMs));
+    if (Number.isFinite(next)) this.#timer = setTimeout(() => this.#staff(), Math.ceil(next - nowMs));
+  }
+
+  #fork(generation: Generation, into: Set<WorkerProcess>): WorkerProcess {
+    const { workerEntry, nowMs, logger } = this.#options;
+    const worker = new WorkerProcess({
+      generation,
+      entry: workerEntry,
+      nowMs,
+      events: {
+        onState: (changed) => this.#advance(changed),
+        onExit: (dead, cause) => this.#lost(dead, cause),
+        onUndelivered: (connections) => this.#options.events.onUndelivered(connections),
+      },
+    });
+    into.add(worker);
+    logger.debug('worker_forked', { pid: worker.pid, generation: generation.number });
+    return worker;
+  }
+
+  #grant(slot: Slot, worker: WorkerProcess): void {
+    this.#pool.delete(worker);
+    slot.worker = worker;
+    slot.sinceMs = Date.now();
+    const { nodeTerm, nextTerm } = this.#options;
+    const assign = (term: number): void => {
+      if (slot.worker !== worker || worker.state !== 'loaded') return;
+      slot.term = term;
+      worker.assign({ slot: slot.index, slots: this.slots.length, nodeTerm, slotTerm: term });
+    };
+    void Promise.resolve()
+      .then(nextTerm)
+      .then(assign, (error: unknown) => {
+        this.#options.logger.error('term_not_issued', { slot: slot.index, problem: String(error) });
+        worker.kill('no term could be issued for it');
+      });
+  }
+
+  #advance(worker: WorkerProcess): void {
+    const slot = this.slots.find((candidate) => candidate.worker === worker);
+    if (slot !== undefined) slot.sinceMs = Date.now();
+    if (worker.state === 'loaded') {
+      this.#hasLoadFailed = false;
+      this.#staff();
+    }
+    if (worker.state === 'recovered') this.#passBarrier();
+    if (worker.state === 'serving') this.#served(worker);
+    this.#changed();
+  }
+
+  #passBarrier(): void {
+    const isRecovered = ({ worker }: Slot): boolean => worker?.state === 'recovered' || worker?.state === 'serving';
+    if (!this.#isBarrierPassed && !this.slots.every(isRecovered)) return;
+    this.#isBarrierPassed = true;
+    for (const { worker } of this.slots) if (worker?.state === 'recovered') worker.serve(this.#options.events.health());
+  }
+
+  #served(worker: WorkerProcess): void {
+    this.#budget.served();
+    const { logger, events } = this.#options;
+    logger.info('worker_serving', { slot: worker.slotIndex, pid: worker.pid, term: worker.slot?.slotTerm });
+    events.onServing(worker);
+    this.#staff();
+  }
+
+  #lost(worker: WorkerProcess, cause: LogFields): void {
+    const slot = this.slots.find((candidate) => candidate.worker === worker);
+    const wasInPool = this.#pool.delete(worker);
+    this.#others.delete(worker);
+    if (slot !== undefined) {
+      slot.worker = undefined;
+      slot.sinceMs = Date.now();
+      if (cause['isExpected'] !== true) slot.restarts++;
+    }
+    const { logger } = this.#options;
+    const facts = { slot: slot?.index ?? 'spare', pid: worker.pid, term: worker.slot?.slotTerm, ...cause };
+    if (cause['isExpected'] === true || this.#isEnding) logger.info('worker_exited', facts);
+    else {
+      logger.error('worker_died', facts);
+      if (slot !== undefined || wasInPool) this.#backOff(worker, slot);
+      if (!this.#isBarrierPassed && !worker.failure.retryable) this.#options.events.onStartFailed(worker.failure);
+    }
+    this.#staff();
+    this.#changed();
+  }
+
+  #backOff(worker: WorkerProcess, slot: Slot | undefined): void {
+    const nowMs = this.#options.nowMs();
+    const delayMs = this.#budget.died(nowMs, worker.hadServed);
+    if (slot !== undefined) slot.vacantUntilMs = nowMs + delayMs;
+    else {
+      this.#forkNotBeforeMs = nowMs + delayMs;
+      this.#hasLoadFailed = true;
+    }
+    if (delayMs > 0)
+      this.#options.logger.error('restart_delayed', {
+        slot: slot?.index ?? 'spare',
+        delayMs,
+        hint: this.#budget.isExceeded
+          ? 'workers crash again and again: see worker_failed and worker_died above for the reason'
+          : 'the worker died before it could serve: see worker_failed above for the reason',
+      });
+  }
+
+  #changed(): void {
+    const ready = this.#waiters.filter(({ holds }) => holds());
+    this.#waiters = this.#waiters.filter((waiter) => !ready.includes(waiter));
+    for (const { resolve } of ready) resolve();
+    this.#options.events.onChange();
+  }
+}

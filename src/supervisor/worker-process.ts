@@ -1,0 +1,236 @@
+/**
+ * The keeper's view of one worker process, from fork to exit. States: loading -> loaded (may be a spare) -> opening -> recovered ->
+ * serving -> draining -> exited; a process goes forward only and never gets a second slot.
+ *
+ * Connections in transit: a socket stays open here until the worker confirms it (`took`), which it does before it reads a byte. Those
+ * that a dead worker has not confirmed are returned once its channel is read to the end, and nothing of them is lost.
+ */
+import { type ChildProcess, fork, type SendHandle } from 'node:child_process';
+import type { Health } from '../core/contracts/health.ts';
+import type { LogFields } from '../core/contracts/telemetry.ts';
+import type { WorkerSlot } from '../core/contracts/worker.ts';
+import { TandemError } from '../core/errors.ts';
+import type { Binding } from './address-bindings.ts';
+import type { AcceptedConnection, ConnectionTaker } from './connection-spread.ts';
+import type { Heart } from './heartbeat.ts';
+import type { ConnectionCount, Question, ToKeeper, ToWorker, WorkerAnswer } from './ipc.ts';
+import { ANSWER_TIMEOUT_MS, DRAIN_GRACE_MS, START_TIMEOUT_FACTOR } from './plan.ts';
+
+export type WorkerState = 'loading' | 'loaded' | 'opening' | 'recovered' | 'serving' | 'draining' | 'exited';
+
+/** One configuration and what it means for its workers. */
+export interface Generation {
+  readonly number: number;
+  readonly config: unknown;
+  readonly heartbeatTimeoutMs: number;
+  /** Index in this generation's `listen`, by address key. */
+  readonly listenerIndexes: ReadonlyMap<string, number>;
+}
+
+export interface WorkerProcessOptions {
+  readonly generation: Generation;
+  /** The module that runs the worker. */
+  readonly entry: URL;
+  readonly nowMs: () => number;
+  readonly events: WorkerEvents;
+}
+
+export interface WorkerEvents {
+  onState(worker: WorkerProcess): void;
+  /** The process is gone (reaped). `cause` is for the log. */
+  onExit(worker: WorkerProcess, cause: LogFields): void;
+  /** Connections that the dead worker never took. */
+  onUndelivered(connections: readonly AcceptedConnection[]): void;
+}
+
+interface PendingQuestion {
+  readonly settle: (answer: WorkerAnswer) => void;
+  readonly timer: NodeJS.Timeout;
+}
+
+export class WorkerProcess implements Heart, ConnectionTaker {
+  state: WorkerState = 'loading';
+  slot: WorkerSlot | undefined;
+  hadServed = false;
+  lastBeatMs: number;
+  readonly generation: Generation;
+  readonly #options: WorkerProcessOptions;
+  readonly #child: ChildProcess;
+  #connections = 0;
+  #taken = 0;
+  #given = 0;
+  #inTransit = new Map<number, AcceptedConnection>();
+  #questions = new Map<number, PendingQuestion>();
+  #questionCount = 0;
+  #failure: TandemError | undefined;
+  #killReason: string | undefined;
+  #drainTimer: NodeJS.Timeout | undefined;
+
+  constructor(options: WorkerProcessOptions) {
+    this.#options = options;
+    this.generation = options.generation;
+    this.lastBeatMs = options.nowMs();
+    const execArgv = process.execArgv.filter((flag) => !flag.startsWith('--inspect'));
+    const child = fork(options.entry, [], { serialization: 'advanced', execPath: process.execPath, execArgv });
+    this.#child = child;
+    child.on('message', (message) => this.#receive(message as ToKeeper));
+    child.on('exit', (code, signal) => this.#exited({ code, signal }));
+    child.on('disconnect', () => this.#returnUndelivered());
+    // Without a pid the fork itself failed; otherwise a send met a dying process and 'exit' follows.
+    child.on('error', (error) => {
+      if (child.pid === undefined) this.#exited({ error: error.message });
+    });
+    this.#send({ kind: 'preload', config: options.generation.config });
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+  get slotIndex(): number {
+    return this.slot?.slot ?? -1;
+  }
+  get connections(): number {
+    return this.#connections;
+  }
+  get load(): number {
+    return this.#connections + this.#given - this.#taken;
+  }
+  get isExpectedToExit(): boolean {
+    return this.state === 'draining';
+  }
+  /** What it died of, as it said itself. */
+  get failure(): TandemError {
+    return this.#failure ?? new TandemError('TANDEM_WORKER_LOST');
+  }
+  get silenceMsMax(): number {
+    const { heartbeatTimeoutMs } = this.generation;
+    return this.state === 'serving' ? heartbeatTimeoutMs : heartbeatTimeoutMs * START_TIMEOUT_FACTOR;
+  }
+
+  listenerIndex(addressKey: string): number | undefined {
+    return this.generation.listenerIndexes.get(addressKey);
+  }
+
+  assign(slot: WorkerSlot): void {
+    this.slot = slot;
+    this.#enter('opening');
+    this.#send({ kind: 'assign', slot });
+  }
+
+  serve(health: Health): void {
+    this.#send({ kind: 'health', health });
+    this.#send({ kind: 'serve' });
+  }
+
+  tellHealth(health: Health): void {
+    this.#send({ kind: 'health', health });
+  }
+
+  give(connection: AcceptedConnection, listener: number): void {
+    const id = ++this.#given;
+    this.#inTransit.set(id, connection);
+    this.#send({ kind: 'connection', id, listener }, connection.socket);
+  }
+
+  share(binding: Binding): void {
+    const listener = this.listenerIndex(binding.key);
+    if (listener !== undefined && binding.datagrams !== undefined)
+      this.#send({ kind: 'datagrams', listener }, binding.datagrams);
+  }
+
+  /** Errors: TANDEM_WORKER_LOST (died or no answer in time) and what the worker rejects with. */
+  ask(question: Question): Promise<unknown> {
+    const id = ++this.#questionCount;
+    return new Promise((resolve, reject) => {
+      const settle = (answer: WorkerAnswer): void => {
+        clearTimeout(timer);
+        this.#questions.delete(id);
+        if ('result' in answer) resolve(answer.result);
+        else reject(new TandemError(answer.error.code, answer.error));
+      };
+      const lost = { code: 'TANDEM_WORKER_LOST', detail: `no answer within ${ANSWER_TIMEOUT_MS} ms` } as const;
+      const timer = setTimeout(() => settle({ error: lost }), ANSWER_TIMEOUT_MS);
+      this.#questions.set(id, { settle, timer });
+      this.#send({ kind: 'ask', id, question });
+    });
+  }
+
+  /** Finishes what is in hand and exits; killed shortly after the deadline. */
+  drain(deadlineMs: number): void {
+    if (this.state === 'draining' || this.state === 'exited') return;
+    const isEmpty = this.slot === undefined;
+    this.#enter('draining');
+    if (isEmpty) this.kill('not needed');
+    else this.#send({ kind: 'drain', deadlineMs });
+    this.#drainTimer = setTimeout(() => this.kill('did not drain in time'), deadlineMs + DRAIN_GRACE_MS);
+  }
+
+  kill(reason: string): void {
+    this.#killReason ??= reason;
+    this.#child.kill('SIGKILL');
+  }
+
+  #send(message: ToWorker, handle?: SendHandle): void {
+    if (!this.#child.connected) return;
+    // A failed send means that the process is dying: its exit settles everything.
+    this.#child.send(message, handle, { keepOpen: true }, () => {});
+  }
+
+  #receive(message: ToKeeper): void {
+    this.lastBeatMs = this.#options.nowMs();
+    switch (message.kind) {
+      case 'loaded':
+      case 'recovered':
+      case 'serving':
+        if (this.state !== 'draining') this.#enter(message.kind);
+        return;
+      case 'beat':
+        this.#count(message);
+        return;
+      case 'took':
+        this.#count(message);
+        this.#inTransit.get(message.id)?.socket.destroy();
+        this.#inTransit.delete(message.id);
+        return;
+      case 'answer':
+        this.#questions.get(message.id)?.settle(message.answer);
+        return;
+      case 'failed':
+        this.#failure = new TandemError(message.code, message);
+    }
+  }
+
+  #count({ connections, taken }: ConnectionCount): void {
+    this.#connections = connections;
+    this.#taken = taken;
+  }
+
+  #enter(state: WorkerState): void {
+    this.state = state;
+    if (state === 'serving') this.hadServed = true;
+    this.#options.events.onState(this);
+  }
+
+  #exited(cause: LogFields): void {
+    if (this.state === 'exited') return;
+    const isExpected = this.isExpectedToExit;
+    this.state = 'exited';
+    clearTimeout(this.#drainTimer);
+    const lost = { code: 'TANDEM_WORKER_LOST', detail: 'it exited' } as const;
+    for (const { settle } of [...this.#questions.values()]) settle({ error: lost });
+    const reasons = {
+      ...(this.#killReason === undefined ? {} : { killed: this.#killReason }),
+      ...(this.#failure === undefined ? {} : { code: this.#failure.code, problem: this.#failure.message }),
+    };
+    this.#options.events.onExit(this, { ...cause, ...reasons, isExpected });
+    if (!this.#child.connected) this.#returnUndelivered();
+  }
+
+  /** Once both the process has ended and its last messages are read. */
+  #returnUndelivered(): void {
+    if (this.state !== 'exited' || this.#inTransit.size === 0) return;
+    const undelivered = [...this.#inTransit.values()];
+    this.#inTransit.clear();
+    this.#options.events.onUndelivered(undelivered);
+  }
+}

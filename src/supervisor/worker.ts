@@ -1,0 +1,118 @@
+/**
+ * The inside of a worker process: speaks ipc.ts with the keeper and runs what the builder builds. Signals of the terminal or the service
+ * manager are the keeper's business: a worker obeys its channel, and exits at once when that closes.
+ */
+import { Socket as DatagramSocket } from 'node:dgram';
+import { Socket } from 'node:net';
+import type { Health } from '../core/contracts/health.ts';
+import type { Logger } from '../core/contracts/telemetry.ts';
+import type { WorkerRuntime, WorkerSlot } from '../core/contracts/worker.ts';
+import { asTandemError, TandemError } from '../core/errors.ts';
+import { type Question, type ToKeeper, type ToWorker, type WorkerAnswer, workerErrorOf } from './ipc.ts';
+import { HEARTBEAT_MS } from './plan.ts';
+
+/** What a worker is made of; topology/ implements it. Each step is called once, in this order. */
+export interface WorkerBuilder {
+  /** Loads everything that needs no slot (handler modules). Throws what is wrong with it. */
+  preload(config: unknown): Promise<void>;
+  /** Opens the engine under the slot's term and recovers it; waits until an earlier process of the slot has let go. */
+  open(slot: WorkerSlot): Promise<void>;
+  /** All slots are open: build the rest. `health` is what the keeper last said. */
+  serve(health: () => Health): Promise<WorkerRuntime>;
+}
+
+type Link = { send(message: ToKeeper): void };
+
+/** Takes over this process. Returns at once; the process ends with the keeper's drain, its death, or an uncaught error (exit code 1). */
+export function runWorker(builder: WorkerBuilder, logger: Logger): void {
+  if (process.send === undefined)
+    throw new TandemError('TANDEM_INTERNAL', { detail: 'a worker is started by a keeper' });
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
+  process.on('disconnect', () => process.exit(1));
+  const link: Link = { send: (message) => process.send?.(message, undefined, undefined, () => {}) };
+  const fail = (thrown: unknown): void => {
+    const error = asTandemError(thrown);
+    const stack = thrown instanceof Error ? thrown.stack : undefined;
+    logger.error('worker_failed', { code: error.code, problem: error.message, stack });
+    link.send({ kind: 'failed', ...workerErrorOf(error) });
+    process.exit(1);
+  };
+  process.on('uncaughtException', fail);
+  process.on('unhandledRejection', fail);
+  const worker = new Worker(builder, link);
+  process.on('message', (message, handle) => void worker.receive(message as ToWorker, handle).catch(fail));
+  setInterval(() => worker.beat(), HEARTBEAT_MS);
+}
+
+class Worker {
+  readonly #builder: WorkerBuilder;
+  readonly #link: Link;
+  #runtime: WorkerRuntime | undefined;
+  #health: Health = { isReady: false, role: 'standby', term: 0, reason: 'starting' };
+  #taken = 0;
+
+  constructor(builder: WorkerBuilder, link: Link) {
+    this.#builder = builder;
+    this.#link = link;
+  }
+
+  beat(): void {
+    this.#link.send({ kind: 'beat', connections: this.#runtime?.connections ?? 0, taken: this.#taken });
+  }
+
+  async receive(message: ToWorker, handle: unknown): Promise<void> {
+    switch (message.kind) {
+      case 'preload':
+        await this.#builder.preload(message.config);
+        return this.#link.send({ kind: 'loaded' });
+      case 'assign':
+        process.title = `tandem worker ${message.slot.slot}`;
+        await this.#builder.open(message.slot);
+        return this.#link.send({ kind: 'recovered' });
+      case 'serve':
+        this.#runtime = await this.#builder.serve(() => this.#health);
+        return this.#link.send({ kind: 'serving' });
+      case 'connection':
+        return this.#take(message.id, message.listener, handle);
+      case 'datagrams':
+        if (handle instanceof DatagramSocket) this.#runtime?.attach(message.listener, handle);
+        return;
+      case 'health':
+        this.#health = message.health;
+        return;
+      case 'ask':
+        return this.#link.send({ kind: 'answer', id: message.id, answer: await this.#answer(message.question) });
+      case 'drain':
+        return this.#drain(message.deadlineMs);
+    }
+  }
+
+  /** Confirms first: what is confirmed is never given to another worker, what is not has not been read. */
+  #take(id: number, listener: number, handle: unknown): void {
+    const runtime = this.#runtime as WorkerRuntime;
+    const isOpen = handle instanceof Socket;
+    this.#taken++;
+    const connections = runtime.connections + (isOpen ? 1 : 0);
+    this.#link.send({ kind: 'took', id, connections, taken: this.#taken });
+    if (!isOpen) return;
+    handle.pause();
+    // A client may send, close its side and still wait for answers.
+    handle.allowHalfOpen = true;
+    runtime.accept(listener, handle);
+  }
+
+  async #answer(question: Question): Promise<WorkerAnswer> {
+    try {
+      const runtime = this.#runtime;
+      if (runtime === undefined) throw new TandemError('TANDEM_WORKER_LOST', { detail: 'it does not serve yet' });
+      return { result: question.about === 'metrics' ? runtime.metrics() : await runtime.admin(question.request) };
+    } catch (thrown) {
+      return { error: workerErrorOf(thrown) };
+    }
+  }
+
+  async #drain(deadlineMs: number): Promise<void> {
+    await this.#runtime?.drain(deadlineMs);
+    process.exit(0);
+  }
+}
