@@ -1,0 +1,36 @@
+/** The context of one call of a target. The abort signal is made when somebody asks for it: most handlers never do. */
+import type { HandlerContext } from './handler-api.ts';
+
+export class DeliveryContext implements HandlerContext {
+  readonly consumer: string;
+  readonly attempt: number;
+  readonly isReplay: boolean;
+  #controller: AbortController | undefined;
+  #abortReason: Error | undefined;
+
+  constructor(consumer: string, attempt: number, isReplay: boolean) {
+    this.consumer = consumer;
+    this.attempt = attempt;
+    this.isReplay = isReplay;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#abortReason !== undefined) this.#controller.abort(this.#abortReason);
+    }
+    return this.#controller.signal;
+  }
+
+  /** Why it was aborted; undefined: it was not. */
+  get abortReason(): Error | undefined {
+    return this.#abortReason;
+  }
+
+  /** The first reason stays. */
+  abort(reason: Error): void {
+    if (this.#abortReason !== undefined) return;
+    this.#abortReason = reason;
+    this.#controller?.abort(reason);
+  }
+}
