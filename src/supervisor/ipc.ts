@@ -48,7 +48,7 @@ export type ToKeeper =
   | { readonly kind: 'loaded' }
   | { readonly kind: 'recovered' }
   | { readonly kind: 'serving' }
-  | ({ readonly kind: 'beat' } & ConnectionCount)
+  | ({ readonly kind: 'beat'; readonly storeProblem: string | undefined } & ConnectionCount)
   | ({ readonly kind: 'took'; readonly id: number } & ConnectionCount)
   | { readonly kind: 'answer'; readonly id: number; readonly answer: WorkerAnswer }
   | ({ readonly kind: 'failed' } & WorkerError);

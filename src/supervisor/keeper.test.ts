@@ -111,14 +111,18 @@ test('a worker that dies before it serves is started again with growing delays, 
   assert.ok(performance.now() - startedMs >= 700);
 });
 
-test('questions are answered per slot; a failing one is left out', async (t) => {
+test('questions are answered per slot, refusals too', async (t) => {
   const keeper = await startKeeper(t, planOf({ count: 2 }));
-  const answers = await keeper.ask({ about: 'admin', request: { kind: 'status' } });
+  const status = await keeper.ask({ about: 'admin', request: { kind: 'status' } });
   assert.deepEqual(
-    answers.map(({ slot }) => slot),
+    status.answers.map(({ slot }) => slot),
     [0, 1],
   );
-  assert.deepEqual(await keeper.ask({ about: 'admin', request: { kind: 'topics' } }), []);
+  const topics = await keeper.ask({ about: 'admin', request: { kind: 'topics' } });
+  assert.deepEqual(
+    topics.failures.map(({ slot, error }) => [slot, error.code, error.message]),
+    [0, 1].map((slot) => [slot, 'TANDEM_CONSUMER_UNKNOWN', 'there is no such consumer: topics']),
+  );
 });
 
 test('workers know the health that the keeper last told', async (t) => {

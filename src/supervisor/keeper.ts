@@ -38,6 +38,8 @@ export interface SlotStatus {
   readonly connections: number;
   /** Unix ms of the latest change of state. */
   readonly sinceMs: number;
+  /** Why its store takes no appends; null: it does. */
+  readonly storeProblem: string | null;
 }
 
 export interface ListenerStatus {
@@ -56,10 +58,10 @@ export interface KeeperStatus {
   readonly isStopping: boolean;
 }
 
-/** One worker's answer to a question to all. */
-export interface SlotAnswer {
-  readonly slot: number;
-  readonly result: unknown;
+/** What the workers said to a question to all. */
+export interface SlotAnswers {
+  readonly answers: readonly { readonly slot: number; readonly result: unknown }[];
+  readonly failures: readonly { readonly slot: number; readonly error: TandemError }[];
 }
 
 export class Keeper {
@@ -161,20 +163,19 @@ export class Keeper {
     for (const worker of this.#roster.serving) worker.tellHealth(health);
   }
 
-  /** Asks every serving worker; those that fail are left out and logged. */
-  async ask(question: Question): Promise<SlotAnswer[]> {
+  /** Asks every serving worker. Never rejects. */
+  async ask(question: Question): Promise<SlotAnswers> {
     const workers = this.#roster.serving;
     const results = await Promise.allSettled(workers.map((worker) => worker.ask(question)));
-    const answers: SlotAnswer[] = [];
-    for (const [i, result] of results.entries()) {
-      const slot = (workers[i] as WorkerProcess).slotIndex;
-      if (result.status === 'fulfilled') answers.push({ slot, result: result.value });
-      else {
-        const { code, message } = asTandemError(result.reason);
-        this.#options.logger.warn('worker_answer_missing', { slot, about: question.about, code, problem: message });
-      }
-    }
-    return answers;
+    const slotOf = (i: number): number => (workers[i] as WorkerProcess).slotIndex;
+    return {
+      answers: results.flatMap((result, i) =>
+        result.status === 'fulfilled' ? [{ slot: slotOf(i), result: result.value }] : [],
+      ),
+      failures: results.flatMap((result, i) =>
+        result.status === 'rejected' ? [{ slot: slotOf(i), error: asTandemError(result.reason) }] : [],
+      ),
+    };
   }
 
   get status(): KeeperStatus {
@@ -188,6 +189,7 @@ export class Keeper {
         restarts,
         connections: worker?.connections ?? 0,
         sinceMs,
+        storeProblem: worker?.storeProblem ?? null,
       })),
       sparePids: this.#roster.spares.map(({ pid }) => pid),
       listeners: this.#bindings.all.map(({ address: { url, host }, port }) => ({ url, host, port })),

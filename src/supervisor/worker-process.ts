@@ -52,6 +52,8 @@ export class WorkerProcess implements Heart, ConnectionTaker {
   state: WorkerState = 'loading';
   slot: WorkerSlot | undefined;
   hadServed = false;
+  /** As its latest beat said. */
+  storeProblem: string | undefined;
   lastBeatMs: number;
   readonly generation: Generation;
   readonly #options: WorkerProcessOptions;
@@ -186,6 +188,7 @@ export class WorkerProcess implements Heart, ConnectionTaker {
         return;
       case 'beat':
         this.#count(message);
+        this.storeProblem = message.storeProblem;
         return;
       case 'took':
         this.#count(message);

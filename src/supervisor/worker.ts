@@ -57,7 +57,8 @@ class Worker {
   }
 
   beat(): void {
-    this.#link.send({ kind: 'beat', connections: this.#runtime?.connections ?? 0, taken: this.#taken });
+    const { connections = 0, storeProblem } = this.#runtime ?? {};
+    this.#link.send({ kind: 'beat', connections, taken: this.#taken, storeProblem });
   }
 
   async receive(message: ToWorker, handle: unknown): Promise<void> {

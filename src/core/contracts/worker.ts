@@ -18,6 +18,8 @@ export interface WorkerRuntime extends MetricSource {
   accept(listener: number, socket: Socket): void;
   attach(listener: number, socket: DatagramSocket): void;
   readonly connections: number;
+  /** Why the store takes no appends now; undefined: it does. */
+  readonly storeProblem: string | undefined;
   /** Answers admin requests that need this worker's state, e.g. `{ kind: 'groups' }`; the keeper merges the workers' answers. */
   admin(request: AdminRequest): Promise<unknown>;
   /** Takes no more work, finishes what is in hand, moves clients on, closes the engine. */

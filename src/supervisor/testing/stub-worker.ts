@@ -17,6 +17,7 @@ export interface StubConfig {
 }
 
 class StubRuntime implements WorkerRuntime {
+  readonly storeProblem = undefined;
   readonly #sockets = new Set<Socket>();
   readonly #identity: string;
   readonly #health: () => Health;

@@ -1,0 +1,209 @@
+/**
+ * The admin listener: health, metrics, admin API and a page that shows them, on node:http, in the keeper. It answers as long as the
+ * keeper lives, whatever the workers do.
+ *
+ *   GET  /livez /readyz               open to all; body { role, term, reason }
+ *   GET  /                            a page without data
+ *   GET  /metrics                     Prometheus text
+ *   GET  /admin/v1/status|topics|consumers
+ *   POST /admin/v1/consumers/:name/pause|resume|replay     replay takes { "countMax": n } (default 1000)
+ *
+ * With auth configured all but the first two lines need the `admin` right. Without it the server is for this machine only, and a web page
+ * in the operator's browser must not use it in the operator's stead: requests under another host's name or from another site are refused.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { isIP } from 'node:net';
+import type { Authenticator } from '../core/contracts/auth.ts';
+import type { Health } from '../core/contracts/health.ts';
+import type { Logger } from '../core/contracts/telemetry.ts';
+import type { AdminRequest } from '../core/contracts/worker.ts';
+import { asTandemError, TandemError } from '../core/errors.ts';
+import { STATUS_PAGE } from './status-page.ts';
+
+export interface AdminBackend {
+  health(): Health;
+  status(): Promise<unknown>;
+  topics(): Promise<unknown>;
+  consumers(): Promise<unknown>;
+  /** Errors: TANDEM_CONSUMER_UNKNOWN, TANDEM_WORKER_LOST. */
+  command(request: Extract<AdminRequest, { consumer: string }>): Promise<unknown>;
+  /** Prometheus text. */
+  metrics(): Promise<string>;
+}
+
+export interface AdminServerOptions {
+  readonly backend: AdminBackend;
+  readonly authenticator: Authenticator;
+  readonly logger: Logger;
+  /** May be reached from other machines without auth. */
+  readonly isExposed: boolean;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly type: string;
+  readonly body: string;
+  readonly headers?: { readonly [name: string]: string };
+}
+
+interface Route {
+  readonly method: 'GET' | 'POST';
+  readonly path: RegExp;
+  readonly isOpen?: true;
+  answer(match: RegExpMatchArray, request: IncomingMessage): Answer | Promise<Answer>;
+}
+
+const BODY_BYTES_MAX = 64 * 1024;
+const REQUEST_TIMEOUT_MS = 10_000;
+const REPLAY_COUNT_DEFAULT = 1000;
+const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
+
+/** Not yet listening. */
+export function createAdminServer(options: AdminServerOptions): Server {
+  const routes = routesTo(options.backend);
+  const server = createServer(
+    { requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS },
+    (req, res) => {
+      void serve(options, routes, req, res);
+    },
+  );
+  return server;
+}
+
+function routesTo(backend: AdminBackend): Route[] {
+  const command = async ([, name, kind]: RegExpMatchArray, request: IncomingMessage): Promise<Answer> => {
+    const consumer = decoded(name as string);
+    if (kind !== 'replay') return json(await backend.command({ kind: kind as 'pause' | 'resume', consumer }));
+    return json(await backend.command({ kind, consumer, countMax: countMaxOf(await readBody(request)) }));
+  };
+  return [
+    { method: 'GET', path: /^\/livez$/, isOpen: true, answer: () => healthAnswer(backend.health(), true) },
+    {
+      method: 'GET',
+      path: /^\/readyz$/,
+      isOpen: true,
+      answer: () => healthAnswer(backend.health(), backend.health().isReady),
+    },
+    { method: 'GET', path: /^\/$/, isOpen: true, answer: () => page(STATUS_PAGE) },
+    {
+      method: 'GET',
+      path: /^\/metrics$/,
+      answer: async () => ({ status: 200, type: METRICS_TYPE, body: await backend.metrics() }),
+    },
+    { method: 'GET', path: /^\/admin\/v1\/status$/, answer: async () => json(await backend.status()) },
+    { method: 'GET', path: /^\/admin\/v1\/topics$/, answer: async () => json(await backend.topics()) },
+    { method: 'GET', path: /^\/admin\/v1\/consumers$/, answer: async () => json(await backend.consumers()) },
+    { method: 'POST', path: /^\/admin\/v1\/consumers\/([^/]+)\/(pause|resume|replay)$/, answer: command },
+  ];
+}
+
+async function serve(
+  options: AdminServerOptions,
+  routes: readonly Route[],
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  let answer: Answer;
+  try {
+    answer = await route(options, routes, request);
+  } catch (thrown) {
+    const error = asTandemError(thrown);
+    if (error.code === 'TANDEM_INTERNAL')
+      options.logger.error('admin_request_failed', { path: request.url, problem: error.message });
+    answer = {
+      ...json({ error }, error.httpStatus),
+      headers: (error.data?.['headers'] ?? {}) as Answer['headers'] & {},
+    };
+  }
+  if (response.destroyed) return;
+  response.writeHead(answer.status, {
+    'Content-Type': answer.type,
+    'Content-Length': Buffer.byteLength(answer.body),
+    'Cache-Control': 'no-store',
+    ...answer.headers,
+  });
+  response.end(request.method === 'HEAD' ? undefined : answer.body);
+}
+
+function route(
+  options: AdminServerOptions,
+  routes: readonly Route[],
+  request: IncomingMessage,
+): Answer | Promise<Answer> {
+  const path = (request.url ?? '/').split('?', 1)[0] as string;
+  const method = request.method === 'HEAD' ? 'GET' : request.method;
+  const here = routes.filter((candidate) => candidate.path.test(path));
+  if (here.length === 0) throw new TandemError('TANDEM_METHOD_UNKNOWN', { detail: path });
+  const chosen = here.find((candidate) => candidate.method === method);
+  if (chosen === undefined) {
+    const Allow = here.map((candidate) => candidate.method).join(', ');
+    throw new TandemError('TANDEM_METHOD_NOT_ALLOWED', { data: { headers: { Allow } } });
+  }
+  if (chosen.isOpen !== true) admit(options, request);
+  return chosen.answer(path.match(chosen.path) as RegExpMatchArray, request);
+}
+
+/** Errors: TANDEM_AUTH_REQUIRED, TANDEM_AUTH_INVALID, TANDEM_AUTH_FORBIDDEN. */
+function admit({ authenticator, isExposed }: AdminServerOptions, { headers }: IncomingMessage): void {
+  const token = /^Bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1];
+  if (!authenticator.authenticate(token).may('admin')) throw new TandemError('TANDEM_AUTH_FORBIDDEN');
+  if (authenticator.isRequired) return;
+  const site = headers['sec-fetch-site'];
+  if (site !== undefined && site !== 'same-origin' && site !== 'none')
+    throw new TandemError('TANDEM_AUTH_FORBIDDEN', { detail: 'a request from another web site' });
+  if (!isExposed && !isLoopback(headers.host ?? ''))
+    throw new TandemError('TANDEM_AUTH_FORBIDDEN', { detail: `the host name "${headers.host}" is not this machine's` });
+}
+
+function isLoopback(host: string): boolean {
+  const name = host.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
+  return name === 'localhost' || name === '::1' || (isIP(name) === 4 && name.startsWith('127.'));
+}
+
+function healthAnswer({ role, term, reason }: Health, isWell: boolean): Answer {
+  return json({ role, term, reason }, isWell ? 200 : 503);
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw new TandemError('TANDEM_INPUT_MALFORMED', { detail: 'the path is not URL-encoded' });
+  }
+}
+
+const json = (value: unknown, status = 200): Answer => {
+  return { status, type: 'application/json; charset=utf-8', body: `${JSON.stringify(value)}\n` };
+};
+
+const page = (body: string): Answer => {
+  const headers = {
+    'Content-Security-Policy':
+      "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'",
+  };
+  return { status: 200, type: 'text/html; charset=utf-8', body, headers };
+};
+
+/** Errors: TANDEM_BATCH_TOO_LARGE, TANDEM_INPUT_MALFORMED. An empty body is an empty object. */
+async function readBody(request: IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > BODY_BYTES_MAX) throw new TandemError('TANDEM_BATCH_TOO_LARGE', { detail: `${BODY_BYTES_MAX} bytes` });
+    chunks.push(chunk);
+  }
+  if (bytes === 0) return {};
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString('utf8'));
+  } catch {
+    throw new TandemError('TANDEM_INPUT_MALFORMED', { detail: 'the body must be JSON' });
+  }
+}
+
+function countMaxOf(body: unknown): number {
+  const countMax: unknown = (body as { countMax?: unknown } | null)?.countMax ?? REPLAY_COUNT_DEFAULT;
+  if (!Number.isSafeInteger(countMax) || (countMax as number) < 1)
+    throw new TandemError('TANDEM_INPUT_MALFORMED', { detail: 'countMax must be an integer from 1' });
+  return countMax as number;
+}

@@ -1,0 +1,25 @@
+/**
+ * Whether a node should get traffic. Decided in the keeper from what it sees itself, so that a hung worker cannot answer for the node.
+ * Live: the keeper's event loop turns. Ready: active, not stopping, at least one worker serves and the store takes appends; with fewer
+ * workers than slots the node works and says so.
+ */
+import type { Health } from '../core/contracts/health.ts';
+
+export interface NodeFacts {
+  /** The node's term. */
+  readonly term: number;
+  readonly slots: number;
+  readonly serving: number;
+  readonly isStopping: boolean;
+  /** Why appends are refused; undefined: they are not. */
+  readonly storeProblem: string | undefined;
+}
+
+export function decideHealth(facts: NodeFacts): Health {
+  const { term, slots, serving, isStopping, storeProblem } = facts;
+  const health = (isReady: boolean, reason: string): Health => ({ isReady, role: 'active', term, reason });
+  if (isStopping) return health(false, 'the node is stopping');
+  if (serving === 0) return health(false, 'no worker serves');
+  if (storeProblem !== undefined) return health(false, storeProblem);
+  return health(true, serving === slots ? 'ok' : `${serving} of ${slots} workers serve`);
+}
