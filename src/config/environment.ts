@@ -89,5 +89,7 @@ function readValue(text: string, node: SchemaNode): unknown {
 }
 
 /** For docs: what a variable accepts. */
-export const acceptedText = (entry: EnvironmentName): string =>
-  entry.node.items === undefined ? acceptedAt(entry.node) : 'a list separated by spaces';
+export function acceptedText({ node }: EnvironmentName): string {
+  if (node.items !== undefined) return 'a list separated by spaces';
+  return [node, ...(node.anyOf ?? [])].filter(isScalar).map(acceptedAt).join(', or ');
+}

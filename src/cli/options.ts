@@ -1,0 +1,55 @@
+/** Options that several commands share, and the one way a command is run. */
+import { type Command, Option } from 'commander';
+import { exitCodeOf } from './exit-codes.ts';
+import type { ServerOptions } from './server.ts';
+import { printError } from './terminal.ts';
+
+export interface OutputOptions {
+  readonly json?: boolean;
+}
+
+export interface ClientOptions extends OutputOptions {
+  readonly url: string;
+  readonly adminUrl: string;
+  readonly token?: string;
+}
+
+const urlOption = (): Option =>
+  new Option('--url <url>', 'HTTP listener of the server').env('TANDEM_URL').default('http://127.0.0.1:9500');
+const adminUrlOption = (): Option =>
+  new Option('--admin-url <url>', 'admin address of the server')
+    .env('TANDEM_ADMIN_URL')
+    .default('http://127.0.0.1:9510');
+// Not Option.env: the help would then show the token.
+const tokenOption = (): Option => new Option('--token <token>', 'bearer token (env: TANDEM_TOKEN)');
+
+export const withJson = (command: Command): Command => command.option('--json', 'print JSON');
+
+/** For commands that talk to the HTTP listener. */
+export const withServer = (command: Command): Command =>
+  withJson(command.addOption(urlOption()).addOption(tokenOption()));
+
+/** For commands that talk to the admin address. */
+export const withAdmin = (command: Command): Command =>
+  withJson(command.addOption(adminUrlOption()).addOption(tokenOption()));
+
+const tokenOf = (options: ClientOptions): string | undefined =>
+  options.token ?? (process.env['TANDEM_TOKEN'] || undefined);
+export const serverOf = (options: ClientOptions): ServerOptions => ({ url: options.url, token: tokenOf(options) });
+export const adminOf = (options: ClientOptions): ServerOptions => ({ url: options.adminUrl, token: tokenOf(options) });
+
+/** Wraps a command's action: a number that it resolves with, or its error (printed with code and hint), becomes the exit code. */
+export function action<Args extends unknown[]>(
+  run: (...args: Args) => Promise<unknown>,
+): (...args: Args) => Promise<void> {
+  return async (...args) => {
+    try {
+      const result = await run(...args);
+      process.exitCode = typeof result === 'number' ? result : 0;
+    } catch (error) {
+      const isJson = args.some((arg) => (arg as OutputOptions | undefined)?.json === true);
+      printError(error, isJson);
+      process.exitCode = exitCodeOf(error);
+    }
+  };
+}

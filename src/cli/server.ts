@@ -1,0 +1,80 @@
+/** How the commands talk to a running server: HTTP with the token, errors as TandemError. */
+import { ERRORS, type ErrorCode, TandemError } from '../core/errors.ts';
+
+export interface ServerOptions {
+  /** Base URL. */
+  readonly url: string;
+  readonly token: string | undefined;
+}
+
+export interface RequestOptions {
+  readonly method?: string;
+  readonly headers?: { readonly [name: string]: string };
+  readonly body?: string | Uint8Array<ArrayBuffer>;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * The answer, if its status is 2xx or one of `accepted`. Errors: TANDEM_SERVER_UNREACHABLE, TANDEM_CONFIG_INVALID (not a URL), and what the
+ * server answers.
+ */
+export async function request(
+  server: ServerOptions,
+  path: string,
+  options: RequestOptions = {},
+  accepted: readonly number[] = [],
+): Promise<Response> {
+  if (!URL.canParse(path, server.url))
+    throw new TandemError('TANDEM_CONFIG_INVALID', { detail: `${server.url} is not a URL` });
+  const url = new URL(path, server.url);
+  const headers = {
+    ...options.headers,
+    ...(server.token === undefined ? {} : { authorization: `Bearer ${server.token}` }),
+  };
+  let response: Response;
+  try {
+    response = await fetch(url, { ...options, headers });
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    throw new TandemError('TANDEM_SERVER_UNREACHABLE', { detail: `${url.origin} (${reasonOf(error)})`, cause: error });
+  }
+  if (response.ok || accepted.includes(response.status)) return response;
+  throw await errorOf(response);
+}
+
+export async function requestJson<T>(server: ServerOptions, path: string, options: RequestOptions = {}): Promise<T> {
+  const response = await request(server, path, options);
+  return (await response.json()) as T;
+}
+
+function reasonOf(error: unknown): string {
+  const cause = (error as { cause?: { code?: string; message?: string } }).cause;
+  return cause?.code ?? cause?.message ?? String(error);
+}
+
+async function errorOf(response: Response): Promise<TandemError> {
+  const text = await response.text();
+  try {
+    const body = JSON.parse(text) as { error?: ErrorBody } & ErrorBody;
+    const { code, message = '', data } = body.error ?? body;
+    if (isErrorCode(code)) {
+      const prefix = ERRORS[code].message;
+      const detail = message.startsWith(`${prefix}: `) ? message.slice(prefix.length + 2) : message;
+      return new TandemError(code, {
+        ...(detail === prefix ? {} : { detail }),
+        ...(data === undefined ? {} : { data }),
+      });
+    }
+  } catch {
+    // Not JSON: not a Tandem server, or something between.
+  }
+  return new TandemError('TANDEM_INTERNAL', { detail: `HTTP ${response.status} ${text.slice(0, 200)}` });
+}
+
+interface ErrorBody {
+  readonly code?: string;
+  readonly message?: string;
+  readonly data?: { readonly [name: string]: unknown };
+}
+
+const isErrorCode = (code: string | undefined): code is ErrorCode => code !== undefined && Object.hasOwn(ERRORS, code);

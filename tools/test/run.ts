@@ -1,0 +1,86 @@
+/**
+ * `npm test [-- part-of-a-path ...]`: every check and test of the project, as one run of Node's test runner; its summary is the end of the output.
+ *
+ *   tools/   types, lint, dead code, the project's laws, docs that match the code, the packed package
+ *   src/     unit tests and the conformance suite of every engine; afterwards the gate that proves that it ran
+ *   chaos/   real processes, kill -9 under load     examples/, bench/   run with tiny input
+ *
+ * Skipped tests are listed before the summary. With CI set, a skip is a failure.
+ */
+import { existsSync, globSync } from 'node:fs';
+import { join } from 'node:path';
+import { Transform, type TransformCallback } from 'node:stream';
+import { run } from 'node:test';
+import { spec as SpecReporter } from 'node:test/reporters';
+import { gateProblems } from '../../src/engines/conformance/gate.ts';
+
+const ROOT = join(import.meta.dirname, '..', '..');
+const FOLDERS = ['tools', 'src', 'examples', 'bench', 'chaos'];
+const CONCURRENCY = 2;
+const FILE_TIMEOUT_MS = 10 * 60_000;
+
+const isCi = (process.env['CI'] ?? '') !== '' && process.env['CI'] !== 'false';
+const parts = process.argv.slice(2);
+const files = FOLDERS.flatMap((folder) => globSync(`${folder}/**/*.test.ts`, { cwd: ROOT }))
+  .filter((path) => !path.includes('node_modules') && (parts.length === 0 || parts.some((part) => path.includes(part))))
+  .sort(
+    (a, b) => FOLDERS.indexOf(a.split('/')[0] ?? '') - FOLDERS.indexOf(b.split('/')[0] ?? '') || a.localeCompare(b),
+  );
+
+interface TestEvent {
+  readonly type: string;
+  readonly data: {
+    readonly name?: string;
+    readonly file?: string;
+    readonly skip?: string | boolean;
+    readonly nesting?: number;
+    readonly message?: string;
+  };
+}
+
+/** Collects skips; puts what must not be overlooked in front of the summary. */
+class Notices extends Transform {
+  readonly #skipped: string[] = [];
+  #isTold = false;
+
+  constructor() {
+    super({ objectMode: true });
+  }
+
+  override _transform(event: TestEvent, _encoding: BufferEncoding, done: TransformCallback): void {
+    if (event.type === 'test:pass' && event.data.skip !== undefined && event.data.skip !== false)
+      this.#skipped.push(`${event.data.name}: ${event.data.skip === true ? 'no reason given' : event.data.skip}`);
+    if (event.type === 'test:fail') process.exitCode = 1;
+    if (!this.#isTold && isSummary(event)) {
+      this.#isTold = true;
+      for (const notice of this.#notices()) this.push({ type: 'test:stdout', data: { message: `${notice}\n` } });
+    }
+    done(null, event);
+  }
+
+  #notices(): string[] {
+    const notices = FOLDERS.filter((folder) => !existsSync(join(ROOT, folder))).map(
+      (folder) => `NOT RUN: there is no ${folder}/ yet`,
+    );
+    if (parts.length > 0) return [...notices, `NOT RUN: everything but ${parts.join(', ')}, and the conformance gate`];
+    const gate = gateProblems().map((problem) => `CONFORMANCE GATE: ${problem}`);
+    const skips = this.#skipped.map((skip) => `SKIPPED: ${skip}`);
+    if (gate.length > 0 || (isCi && skips.length > 0)) process.exitCode = 1;
+    if (isCi && skips.length > 0) skips.push('With CI set, a skip is a failure.');
+    return ['', ...notices, ...skips, ...gate];
+  }
+}
+
+/** The totals of the whole run ("tests 120"), which come after the last test. */
+const isSummary = ({ type, data }: TestEvent): boolean =>
+  type === 'test:diagnostic' && data.nesting === 0 && data.file === undefined && /^tests \d+$/.test(data.message ?? '');
+
+if (files.length === 0) {
+  process.stderr.write(`no test file's path contains ${parts.join(' or ')}\n`);
+  process.exitCode = 2;
+} else {
+  run({ files, cwd: ROOT, concurrency: CONCURRENCY, timeout: FILE_TIMEOUT_MS })
+    .compose(new Notices())
+    .compose(new SpecReporter())
+    .pipe(process.stdout);
+}
