@@ -1,0 +1,49 @@
+/**
+ * `npm run bench [-- name ...]`: runs the benches (all by default), prints a table and writes bench/results/latest.json.
+ * Nothing is judged by wall-clock in the tests; here bounds are only reported, and `--strict` makes a missed one an error.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { availableParallelism, cpus, totalmem } from 'node:os';
+import { consumeBench } from './consume.bench.ts';
+import { failoverBench } from './failover.bench.ts';
+import { fanoutBench } from './fanout.bench.ts';
+import { idleBench } from './idle.bench.ts';
+import { ingestBench } from './ingest.bench.ts';
+import { type Bench, type Measure, tableOf } from './measure.ts';
+import { startBench } from './start.bench.ts';
+import { topicsBench } from './topics.bench.ts';
+
+const BENCHES: Readonly<Record<string, Bench>> = {
+  ingest: ingestBench,
+  topics: topicsBench,
+  consume: consumeBench,
+  fanout: fanoutBench,
+  idle: idleBench,
+  failover: failoverBench,
+  start: startBench,
+};
+const RESULTS = new URL('./results/', import.meta.url);
+
+const args = process.argv.slice(2);
+const names = args.filter((arg) => !arg.startsWith('--'));
+const unknown = names.filter((name) => BENCHES[name] === undefined);
+if (unknown.length > 0) {
+  console.error(`no such bench: ${unknown.join(', ')}; there are ${Object.keys(BENCHES).join(', ')}`);
+  process.exit(2);
+}
+
+const measures: Measure[] = [];
+for (const name of names.length > 0 ? names : Object.keys(BENCHES)) {
+  measures.push(...(await (BENCHES[name] as Bench)((text) => console.error(`[${name}] ${text}`))));
+}
+const machine = {
+  cpu: cpus()[0]?.model,
+  cores: availableParallelism(),
+  memoryBytes: totalmem(),
+  node: process.version,
+};
+const result = { at: new Date().toISOString(), machine, measures };
+mkdirSync(RESULTS, { recursive: true });
+writeFileSync(new URL('latest.json', RESULTS), `${JSON.stringify(result, undefined, 2)}\n`);
+console.log(args.includes('--json') ? JSON.stringify(result) : tableOf(measures));
+if (args.includes('--strict') && measures.some((measure) => measure.bound?.isMet === false)) process.exit(1);
