@@ -1,0 +1,45 @@
+/** What the admin API and `GET /topics` answer, as far as the commands read it. */
+export interface NodeReport {
+  readonly name: string;
+  readonly role: string;
+  readonly term: number;
+  readonly isReady: boolean;
+  readonly reason: string;
+  readonly listeners: readonly { readonly url: string; readonly host: string; readonly port: number }[];
+  readonly slots: readonly {
+    readonly slot: number;
+    readonly pid: number | null;
+    readonly term: number;
+    readonly state: string;
+    readonly restarts: number;
+    readonly connections: number;
+    readonly sinceMs: number;
+  }[];
+}
+
+export interface TopicReport {
+  readonly name: string;
+  readonly partitions: readonly {
+    readonly partition: number;
+    readonly epoch: string;
+    readonly firstOffset: number;
+    readonly nextOffset: number;
+  }[];
+}
+
+export interface ConsumerReport {
+  readonly name: string;
+  readonly topic: string;
+  readonly to: string;
+  readonly state: string;
+  readonly lagRecords: number;
+  readonly totals: { readonly [count: string]: number };
+  readonly partitions: readonly {
+    readonly partition: number;
+    readonly state: string;
+    readonly reason?: string;
+    readonly committed: number | null;
+    readonly nextOffset: number | null;
+    readonly lagRecords: number | null;
+  }[];
+}

@@ -1,0 +1,68 @@
+/** `tandem status`, `topics` and `consume` in the form in which people read them. */
+import type { ConsumerReport, NodeReport, TopicReport } from './reports.ts';
+import { countText, durationText, styled, table } from './terminal.ts';
+
+export function statusText(report: NodeReport, nowMs: number): string {
+  const { name, role, term, reason, isReady, slots, listeners } = report;
+  const health = isReady ? styled('green', 'ready') : styled('red', 'not ready');
+  const rows = slots.map(({ slot, pid, term: slotTerm, state, restarts, connections, sinceMs }) => [
+    slot,
+    pid ?? '-',
+    state,
+    durationText(Math.max(0, nowMs - sinceMs)),
+    connections,
+    restarts,
+    slotTerm,
+  ]);
+  return [
+    `${styled('bold', name)}  ${role}, ${health}: ${reason} (term ${term})`,
+    '',
+    ...listeners.map(({ url }) => `  ${url}`),
+    '',
+    table(['worker', 'pid', 'state', 'for', 'connections', 'restarts', 'term'], rows),
+  ].join('\n');
+}
+
+export function topicsText(topics: readonly TopicReport[]): string {
+  if (topics.length === 0) return 'There are no topics yet; a first record creates one.';
+  const rows = topics.flatMap(({ name, partitions }) =>
+    partitions.map(({ partition, firstOffset, nextOffset }) => [
+      name,
+      partition,
+      countText(firstOffset),
+      countText(nextOffset),
+      countText(nextOffset - firstOffset),
+    ]),
+  );
+  return table(['topic', 'partition', 'first', 'next', 'records'], rows);
+}
+
+export function consumersText(consumers: readonly ConsumerReport[]): string {
+  if (consumers.length === 0) return 'There are no consumers; see consumers: in docs/config.md.';
+  const summary = consumers.map(({ name, topic, to, state, lagRecords, totals }) => [
+    name,
+    topic,
+    to,
+    state,
+    countText(lagRecords),
+    countText(totals['handled'] ?? 0),
+    countText(totals['failedAttempts'] ?? 0),
+    countText(totals['deadLettered'] ?? 0),
+  ]);
+  const partitions = consumers.flatMap(({ name, partitions: each }) =>
+    each.map(({ partition, state, committed, nextOffset, lagRecords, reason }) => [
+      name,
+      partition,
+      state,
+      committed ?? '-',
+      nextOffset ?? '-',
+      lagRecords ?? '-',
+      reason ?? '',
+    ]),
+  );
+  return [
+    table(['consumer', 'topic', 'to', 'state', 'lag', 'handled', 'failed', 'dead'], summary),
+    '',
+    table(['consumer', 'partition', 'state', 'committed', 'next', 'lag', 'reason'], partitions),
+  ].join('\n');
+}
