@@ -166,6 +166,12 @@ test('a listener or admin that others can reach needs tokens or insecure: true',
     loadConfig({ environment: {}, input });
 });
 
+test('UDP carries no token, so tokens do not make it safe', () => {
+  const auth = { tokens: [{ name: 'a', token: 'secret' }] };
+  assert.equal(refusal({ input: { listen: ['udp://0.0.0.0:0'], auth } }).code, 'TANDEM_EXPOSED_WITHOUT_AUTH');
+  loadConfig({ environment: {}, input: { listen: [{ url: 'udp://0.0.0.0:0', insecure: true }], auth } });
+});
+
 test('with other problems the exposure is one of them, and no guess while auth is wrong', () => {
   const both = refusal({ input: { workers: 0, listen: ['http://0.0.0.0:1'] } });
   assert.equal(both.code, 'TANDEM_CONFIG_INVALID');

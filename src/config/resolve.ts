@@ -123,18 +123,29 @@ function resolveAdmin(
 const placeOf = ({ protocol, host, port }: ListenConfig): string =>
   `${protocol === 'udp' ? 'udp' : 'tcp'} ${host === 'localhost' ? '127.0.0.1' : host} ${port}`;
 
+/** On loopback, with tokens, or because it was said. UDP carries no token, so tokens do not protect it. */
 function checkExposure(
   path: ConfigPath,
-  { host, url }: { readonly host: string; readonly url: string },
+  {
+    host,
+    url,
+    protocol,
+  }: { readonly host: string; readonly url: string; readonly protocol?: ListenConfig['protocol'] },
   isInsecure: boolean,
   auth: AuthConfig,
   { problem }: Resolution,
 ): void {
-  if (isLoopback(host) || isInsecure || auth.isRequired) return;
+  const isUdp = protocol === 'udp';
+  if (isLoopback(host) || isInsecure || (auth.isRequired && !isUdp)) return;
+  const ways = [
+    ...(isUdp ? [] : ['auth.tokens in the config']),
+    'a loopback address',
+    `{ url: "${url}", insecure: true }`,
+  ];
   problem(path, {
     code: 'TANDEM_EXPOSED_WITHOUT_AUTH',
-    problem: `can be reached from other machines (${host}) and nobody needs a token`,
-    accepted: `auth.tokens in the config, a loopback address, or { url: "${url}", insecure: true }`,
+    problem: `can be reached from other machines (${host}) and ${isUdp ? 'UDP carries no token' : 'nobody needs a token'}`,
+    accepted: ways.join(', or '),
   });
 }
 

@@ -32,7 +32,8 @@ auth:
 - Durations and sizes are plain numbers; the unit is in the key (\`…Ms\`, \`…Bytes\`).
 - \`token\` and \`secret\` take \`env:NAME\`: the value then comes from the environment and stands in no file.
 - Order: file, then \`TANDEM_…\` variables, then flags of \`tandem up\` (\`--name\`, \`--data\`, \`--engine\`, \`--listen\`, \`--admin\`, \`--workers\`).
-- A listener, or admin, on another address than loopback needs \`auth.tokens\`, or \`insecure: true\` on that listener.
+- A listener, or admin, on another address than loopback needs \`auth.tokens\`, or \`insecure: true\` on that listener
+  (UDP carries no token, so it always needs the latter).
 - SIGHUP reads everything again: a good config is rolled out worker by worker, a bad one is refused and the node keeps running.
 - ${FUTURE_KEYS.map((key) => `\`${key}\``).join(', ')} are reserved for later versions.
 
