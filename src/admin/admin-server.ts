@@ -12,6 +12,7 @@
  * in the operator's browser must not use it in the operator's stead: requests under another host's name or from another site are refused.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import { isIP } from 'node:net';
 import type { Authenticator } from '../core/contracts/auth.ts';
 import type { Health } from '../core/contracts/health.ts';
@@ -35,8 +36,10 @@ export interface AdminServerOptions {
   readonly backend: AdminBackend;
   readonly authenticator: Authenticator;
   readonly logger: Logger;
-  /** May be reached from other machines without auth. */
-  readonly isExposed: boolean;
+  /** The host that it is bound to. */
+  readonly host: string;
+  /** PEM; absent: plain HTTP. */
+  readonly tls?: { readonly cert: Buffer; readonly key: Buffer };
 }
 
 interface Answer {
@@ -61,13 +64,13 @@ const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 /** Not yet listening. */
 export function createAdminServer(options: AdminServerOptions): Server {
   const routes = routesTo(options.backend);
-  const server = createServer(
-    { requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS },
-    (req, res) => {
-      void serve(options, routes, req, res);
-    },
-  );
-  return server;
+  const timeouts = { requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS };
+  const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
+    void serve(options, routes, request, response);
+  };
+  return options.tls === undefined
+    ? createServer(timeouts, onRequest)
+    : createSecureServer({ ...timeouts, ...options.tls }, onRequest);
 }
 
 function routesTo(backend: AdminBackend): Route[] {
@@ -144,14 +147,15 @@ function route(
 }
 
 /** Errors: TANDEM_AUTH_REQUIRED, TANDEM_AUTH_INVALID, TANDEM_AUTH_FORBIDDEN. */
-function admit({ authenticator, isExposed }: AdminServerOptions, { headers }: IncomingMessage): void {
+function admit({ authenticator, host }: AdminServerOptions, { headers }: IncomingMessage): void {
   const token = /^Bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1];
   if (!authenticator.authenticate(token).may('admin')) throw new TandemError('TANDEM_AUTH_FORBIDDEN');
   if (authenticator.isRequired) return;
   const site = headers['sec-fetch-site'];
   if (site !== undefined && site !== 'same-origin' && site !== 'none')
     throw new TandemError('TANDEM_AUTH_FORBIDDEN', { detail: 'a request from another web site' });
-  if (!isExposed && !isLoopback(headers.host ?? ''))
+  // Bound to another address it was exposed on purpose, under names that only the operator knows.
+  if (isLoopback(host) && !isLoopback(headers.host ?? ''))
     throw new TandemError('TANDEM_AUTH_FORBIDDEN', { detail: `the host name "${headers.host}" is not this machine's` });
 }
 

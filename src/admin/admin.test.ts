@@ -27,7 +27,7 @@ async function serve(t: TestContext, overrides: Partial<AdminBackend> = {}, auth
     metrics: async () => '# HELP\n',
     ...overrides,
   };
-  const server = createAdminServer({ backend, authenticator, logger: silentLogger, isExposed: false });
+  const server = createAdminServer({ backend, authenticator, logger: silentLogger, host: '127.0.0.1' });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   t.after(() => server.close());

@@ -58,7 +58,9 @@ export class AddressBindings {
     const results = await Promise.allSettled(wanted.map(({ key, address }) => this.#bind(key, address)));
     const bound = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
     const problems = results.flatMap((result, i) =>
-      result.status === 'rejected' ? [describe((wanted[i] as { address: ListenAddress }).address, result.reason)] : [],
+      result.status === 'rejected'
+        ? [bindProblem((wanted[i] as { address: ListenAddress }).address.url, result.reason)]
+        : [],
     );
     if (problems.length > 0) {
       for (const binding of bound) close(binding);
@@ -143,10 +145,11 @@ function close({ server, datagrams }: Binding): void {
   datagrams?.close();
 }
 
-function describe(address: ListenAddress, reason: unknown): string {
+/** Why an address could not be bound, for people. */
+export function bindProblem(url: string, reason: unknown): string {
   const code = (reason as { code?: string }).code;
   const text = code === undefined ? undefined : BIND_PROBLEMS[code];
-  return `${address.url}: ${text ?? (reason instanceof Error ? reason.message : String(reason))}`;
+  return `${url}: ${text ?? (reason instanceof Error ? reason.message : String(reason))}`;
 }
 
 const BIND_PROBLEMS: { readonly [code: string]: string } = {

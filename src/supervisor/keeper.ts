@@ -103,12 +103,17 @@ export class Keeper {
     });
   }
 
+  /** Binds all addresses; connections wait until workers serve. Errors: TANDEM_LISTEN_FAILED (data.problems: all that could not be bound). */
+  async bind(): Promise<void> {
+    await this.#bindings.add(this.#plan.listen);
+  }
+
   /**
-   * Binds all addresses, then forks. Resolves when every slot serves. Errors: TANDEM_LISTEN_FAILED (all addresses that could not be bound),
-   * and the first one of a worker that trying again cannot mend (TANDEM_HANDLER_INVALID, TANDEM_DATA_VERSION, ...); nothing runs then.
+   * Binds what is not bound, then forks. Resolves when every slot serves. Errors: as `bind`, and the first one of a worker that trying again
+   * cannot mend (TANDEM_HANDLER_INVALID, TANDEM_DATA_VERSION, ...); nothing runs then.
    */
   async start(): Promise<void> {
-    await this.#bindings.add(this.#plan.listen);
+    await this.bind();
     const watch = new HeartbeatWatch<WorkerProcess>(nowMs());
     this.#beats = setInterval(() => this.#killHung(watch), HEARTBEAT_MS);
     const failed = new Promise<never>((_, reject) => {

@@ -64,6 +64,7 @@ class Worker {
   async receive(message: ToWorker, handle: unknown): Promise<void> {
     switch (message.kind) {
       case 'preload':
+        process.title = 'tandem spare';
         await this.#builder.preload(message.config);
         return this.#link.send({ kind: 'loaded' });
       case 'assign':

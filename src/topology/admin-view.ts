@@ -1,0 +1,113 @@
+/** What the admin server shows: the keeper's own state and the workers' answers, made one. */
+import type { AdminBackend } from '../admin/admin-server.ts';
+import { type ConsumerReport, mergeConsumers, mergeTopics, type TopicReport } from '../admin/reports.ts';
+import type { TandemConfig } from '../config/tandem-config.ts';
+import type { Health } from '../core/contracts/health.ts';
+import type { MetricSample } from '../core/contracts/telemetry.ts';
+import type { AdminRequest } from '../core/contracts/worker.ts';
+import { TandemError } from '../core/errors.ts';
+import type { Keeper } from '../supervisor/keeper.ts';
+import { createProcessMetrics } from '../telemetry/process-metrics.ts';
+import { labelled, renderPrometheus } from '../telemetry/prometheus.ts';
+import type { NodeHealth } from './node-health-watch.ts';
+
+export interface AdminViewOptions {
+  readonly keeper: Keeper;
+  readonly health: NodeHealth;
+  readonly config: TandemConfig;
+  readonly version: string;
+}
+
+export class AdminView implements AdminBackend {
+  readonly #options: AdminViewOptions;
+  readonly #process = createProcessMetrics();
+
+  constructor(options: AdminViewOptions) {
+    this.#options = options;
+  }
+
+  health(): Health {
+    return this.#options.health.current;
+  }
+
+  async status(): Promise<unknown> {
+    const { keeper, config, version } = this.#options;
+    const health = this.health();
+    const { slots, connections, ...status } = keeper.status;
+    const { answers } = await keeper.ask({ about: 'admin', request: { kind: 'status' } });
+    const engine = (answers[0]?.result as { engine?: string } | undefined)?.engine ?? null;
+    return {
+      name: config.name,
+      version,
+      role: health.role,
+      term: health.term,
+      health,
+      uptimeMs: Math.round(process.uptime() * 1000),
+      keeperPid: process.pid,
+      engine,
+      slots,
+      ...status,
+      connections: { ...connections, open: slots.reduce((sum, slot) => sum + slot.connections, 0) },
+      totals: totalsOf(await this.#workerSamples()),
+    };
+  }
+
+  async topics(): Promise<unknown> {
+    const { answers } = await this.#options.keeper.ask({ about: 'admin', request: { kind: 'topics' } });
+    return { topics: mergeTopics(answers.map(({ result }) => result as TopicReport[])) };
+  }
+
+  async consumers(): Promise<unknown> {
+    const { answers } = await this.#options.keeper.ask({ about: 'admin', request: { kind: 'consumers' } });
+    return { consumers: mergeConsumers(answers.map(({ result }) => result as ConsumerReport[])) };
+  }
+
+  /** Every worker must obey: a consumer that is paused in one only would look paused. */
+  async command(request: Extract<AdminRequest, { consumer: string }>): Promise<unknown> {
+    const { answers, failures } = await this.#options.keeper.ask({ about: 'admin', request });
+    const failure = failures[0];
+    if (failure !== undefined) throw failure.error;
+    if (answers.length === 0) throw new TandemError('TANDEM_WORKER_LOST', { detail: 'no worker serves' });
+    return { consumer: request.consumer, workers: answers };
+  }
+
+  async metrics(): Promise<string> {
+    const own = [...this.#process.metrics(), ...this.#keeperSamples()];
+    return renderPrometheus([...labelled(own, 'slot', 'keeper'), ...(await this.#workerSamples())]);
+  }
+
+  async #workerSamples(): Promise<MetricSample[]> {
+    const { answers } = await this.#options.keeper.ask({ about: 'metrics' });
+    return answers.flatMap(({ slot, result }) => labelled(result as MetricSample[], 'slot', String(slot)));
+  }
+
+  #keeperSamples(): MetricSample[] {
+    const { slots, connections } = this.#options.keeper.status;
+    const { isReady, term } = this.health();
+    const gauge = (name: string, help: string, value: number): MetricSample => ({ name, kind: 'gauge', help, value });
+    const counter = (name: string, help: string, value: number): MetricSample => {
+      return { name, kind: 'counter', help, value };
+    };
+    return [
+      gauge('tandem_node_ready', '1: the node should get traffic', isReady ? 1 : 0),
+      gauge('tandem_node_term', "The node's term", term),
+      gauge('tandem_supervisor_slots', 'Workers wanted', slots.length),
+      gauge('tandem_supervisor_serving', 'Workers that serve', slots.filter(({ state }) => state === 'serving').length),
+      ...slots.map(({ slot, restarts }) => ({
+        ...counter('tandem_supervisor_restarts_total', 'Workers that died unasked', restarts),
+        labels: { of: String(slot) },
+      })),
+      counter('tandem_supervisor_connections_total', 'Accepted connections', connections.accepted),
+      counter('tandem_supervisor_refused_connections_total', 'Closed since too many waited', connections.refused),
+      gauge('tandem_supervisor_waiting_connections', 'Accepted, waiting for a worker', connections.waiting),
+    ];
+  }
+}
+
+/** Counters by name, over all workers and labels: what each stage has done since its processes started. */
+function totalsOf(samples: readonly MetricSample[]): { readonly [name: string]: number } {
+  const totals: { [name: string]: number } = {};
+  for (const { kind, name, value } of samples)
+    if (kind === 'counter' && !name.startsWith('tandem_process_')) totals[name] = (totals[name] ?? 0) + value;
+  return totals;
+}

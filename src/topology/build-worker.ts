@@ -1,0 +1,166 @@
+/**
+ * One worker's stages, put together in the order in which a record passes them:
+ *
+ *   engine -> guard -> ingest -> push -> consumers -> listeners
+ *
+ * and taken apart the other way round, so that everything in hand still finds the stage behind it.
+ */
+import type { Socket as DatagramSocket } from 'node:dgram';
+import type { Socket } from 'node:net';
+import type { SecureContext } from 'node:tls';
+import { pathToFileURL } from 'node:url';
+import type { ConsumerReport, TopicReport } from '../admin/reports.ts';
+import type { TandemConfig } from '../config/tandem-config.ts';
+import { type Consumers, createConsumers } from '../consumers/consumers.ts';
+import type { Engine, TopicInfo } from '../core/contracts/engine.ts';
+import type { Health } from '../core/contracts/health.ts';
+import type { Ingest } from '../core/contracts/ingest.ts';
+import type { Logger, MetricSample, MetricSource } from '../core/contracts/telemetry.ts';
+import type { AdminRequest, WorkerRuntime, WorkerSlot } from '../core/contracts/worker.ts';
+import { systemClock as clock } from '../core/ports/clock.ts';
+import { createHttpClient } from '../core/ports/http-client.ts';
+import { systemRandom as random } from '../core/ports/random.ts';
+import { type AppendWatch, watchAppends } from '../health/store-problems.ts';
+import { createIngest } from '../ingest/ingest.ts';
+import { createPush, type PushHub } from '../push/push-hub.ts';
+import { createAuthenticator } from '../sessions/permissions.ts';
+import { createSessionQueues } from '../sessions/session-queue.ts';
+import { createProcessMetrics } from '../telemetry/process-metrics.ts';
+import { labelled } from '../telemetry/prometheus.ts';
+import { consumerConfigs } from './consumer-configs.ts';
+import { createListener, type Listener } from './listener-table.ts';
+
+export interface WorkerParts {
+  readonly config: TandemConfig;
+  readonly slot: WorkerSlot;
+  /** Open, recovered and guarded. */
+  readonly engine: Engine;
+  readonly secureContexts: readonly (SecureContext | undefined)[];
+  readonly health: () => Health;
+  readonly logger: Logger;
+}
+
+/** Resolves when the worker can take connections. */
+export async function buildWorker(parts: WorkerParts): Promise<WorkerRuntime> {
+  const { config, slot, engine, health, logger, secureContexts } = parts;
+  const { limits } = config;
+  const { topics, groups } = engine;
+  const appends = watchAppends(engine.store, clock);
+  const { store } = appends;
+
+  const ingest = createIngest({ topics, store, clock, limits, newTopic: newTopics(config) });
+  const queues = createSessionQueues(limits);
+  const policyFor = (channel: string) => config.push.channels[channel] ?? config.push;
+  const push = createPush({ topics, store, limits, policyFor, queues, clock, logger });
+  const http = createHttpClient();
+  const loadModule = (path: string): Promise<unknown> => import(pathToFileURL(path).href);
+  const consumers = createConsumers({
+    consumers: consumerConfigs(config),
+    ...{ topics, store, groups, ingest, clock, random, logger, http, loadModule },
+  });
+  const authenticator = createAuthenticator(config.auth);
+  const { nodeTerm } = slot;
+  const outer = { config, ingest, push, authenticator, health, nodeTerm, logger, secureContexts };
+  const listeners = config.listen.map((listen, index) => createListener(listen, index, outer));
+
+  await consumers.start();
+  const sources = [createProcessMetrics(), ingest, queues, push, consumers];
+  return new NodeWorker({ config, engine, appends, ingest, push, consumers, listeners, sources });
+}
+
+/** What a topic gets that its first record creates. */
+function newTopics({ topics, topicDefaults }: TandemConfig): (name: string) => TopicInfo {
+  const declared = new Map(topics.map((topic) => [topic.name, topic]));
+  return (name) => declared.get(name) ?? { name, ...topicDefaults };
+}
+
+interface Stages {
+  readonly config: TandemConfig;
+  readonly engine: Engine;
+  readonly appends: AppendWatch;
+  readonly ingest: Ingest;
+  readonly push: PushHub;
+  readonly consumers: Consumers;
+  readonly listeners: readonly Listener[];
+  readonly sources: readonly MetricSource[];
+}
+
+class NodeWorker implements WorkerRuntime {
+  readonly #stages: Stages;
+
+  constructor(stages: Stages) {
+    this.#stages = stages;
+  }
+
+  get connections(): number {
+    let connections = 0;
+    for (const each of this.#stages.listeners) if (each.kind === 'stream') connections += each.listener.connections;
+    return connections;
+  }
+
+  get storeProblem(): string | undefined {
+    return this.#stages.appends.problem;
+  }
+
+  accept(index: number, socket: Socket): void {
+    const each = this.#stages.listeners[index];
+    if (each?.kind === 'stream') each.listener.accept(socket);
+    else socket.destroy();
+  }
+
+  attach(index: number, socket: DatagramSocket): void {
+    const each = this.#stages.listeners[index];
+    if (each?.kind === 'datagram') each.listener.attach(socket);
+    else socket.close();
+  }
+
+  metrics(): MetricSample[] {
+    const { sources, listeners, config } = this.#stages;
+    const ofListeners = listeners.flatMap(({ listener }, i) =>
+      labelled(listener.metrics(), 'address', config.listen[i]?.url ?? ''),
+    );
+    return [...sources.flatMap((source) => source.metrics()), ...ofListeners];
+  }
+
+  async admin(request: AdminRequest): Promise<unknown> {
+    const { engine, consumers } = this.#stages;
+    switch (request.kind) {
+      case 'status':
+        return { engine: await engine.identity(), connections: this.connections };
+      case 'topics':
+        return reportTopics(engine);
+      case 'consumers':
+        return (await consumers.status()) satisfies readonly ConsumerReport[] as unknown;
+      case 'pause':
+        return consumers.pause(request.consumer);
+      case 'resume':
+        return consumers.resume(request.consumer);
+      case 'replay':
+        return consumers.replay(request.consumer, request.countMax);
+    }
+  }
+
+  async drain(deadlineMs: number): Promise<void> {
+    const { listeners, consumers, ingest, push, engine } = this.#stages;
+    const drained = (kind: Listener['kind']): Promise<void>[] =>
+      listeners.filter((each) => each.kind === kind).map(({ listener }) => listener.drain(deadlineMs));
+    await Promise.all([consumers.drain(deadlineMs), ...drained('stream')]);
+    await Promise.all(drained('datagram'));
+    await ingest.drain();
+    push.close();
+    await engine.close();
+  }
+}
+
+/** The partitions that this worker appends to itself. */
+async function reportTopics({ topics, store }: Engine): Promise<TopicReport[]> {
+  return Promise.all(
+    (await topics.list()).map(async ({ name, partitions: partitionCount, retentionMs, retentionBytes }) => {
+      const local = store.localPartitions(name).map(async (partition) => {
+        const { epoch, firstOffset, nextOffset } = await store.state({ topic: name, partition });
+        return { partition, epoch, firstOffset, nextOffset };
+      });
+      return { name, partitionCount, retentionMs, retentionBytes, partitions: await Promise.all(local) };
+    }),
+  );
+}
