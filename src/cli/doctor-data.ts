@@ -4,6 +4,7 @@ import { access, open, rm, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { TandemConfig } from '../config/tandem-config.ts';
 import { verifyStoredData } from '../topology/verify.ts';
+import { startProgress } from './progress.ts';
 import { bytesText, countText, durationText } from './terminal.ts';
 
 export interface Check {
@@ -99,7 +100,11 @@ async function checkSync(folder: string): Promise<Check> {
 }
 
 async function checkRecords(config: TandemConfig): Promise<Check> {
-  const { batches, records, bytes, problems } = await verifyStoredData(config);
+  const progress = startProgress('segments checked');
+  const { batches, records, bytes, problems } = await verifyStoredData(config, (done, total) =>
+    progress.update(done, total),
+  );
+  progress.end();
   const finding = `${countText(records)} records in ${countText(batches)} batches, ${bytesText(bytes)}`;
   if (problems.length === 0) return { name: 'records', result: 'ok', finding: `${finding}: every checksum is right` };
   return {

@@ -3,8 +3,8 @@ import type { ConsumerReport, NodeReport, TopicReport } from './reports.ts';
 import { countText, durationText, styled, table } from './terminal.ts';
 
 export function statusText(report: NodeReport, nowMs: number): string {
-  const { name, role, term, reason, isReady, slots, listeners } = report;
-  const health = isReady ? styled('green', 'ready') : styled('red', 'not ready');
+  const { name, role, term, health, slots, listeners, engine, uptimeMs } = report;
+  const ready = health.isReady ? styled('green', 'ready') : styled('red', 'not ready');
   const rows = slots.map(({ slot, pid, term: slotTerm, state, restarts, connections, sinceMs }) => [
     slot,
     pid ?? '-',
@@ -15,7 +15,8 @@ export function statusText(report: NodeReport, nowMs: number): string {
     slotTerm,
   ]);
   return [
-    `${styled('bold', name)}  ${role}, ${health}: ${reason} (term ${term})`,
+    `${styled('bold', name)}  ${role}, ${ready}: ${health.reason}`,
+    styled('dim', `term ${term}, engine ${engine ?? 'unknown'}, up ${durationText(uptimeMs)}`),
     '',
     ...listeners.map(({ url }) => `  ${url}`),
     '',

@@ -24,8 +24,14 @@ export interface Override {
 
 export type Environment = { readonly [name: string]: string | undefined };
 
-/** Read by the command line, not by the config. */
-export const CLI_ENVIRONMENT: readonly string[] = ['TANDEM_CONFIG', 'TANDEM_URL', 'TANDEM_ADMIN_URL', 'TANDEM_TOKEN'];
+/** Variables that are not settings of a node. */
+const OTHER_NAMES: readonly string[] = [
+  'TANDEM_CONFIG',
+  'TANDEM_URL',
+  'TANDEM_ADMIN_URL',
+  'TANDEM_TOKEN',
+  'TANDEM_LOG_LEVEL',
+];
 
 const SECTIONS = ['TANDEM_LIMITS_', 'TANDEM_WORKERS_', 'TANDEM_PUSH_', 'TANDEM_AUTH_'];
 const KUBERNETES_NAME = /^TANDEM_(SERVICE|PORT)(_|$)/;
@@ -61,7 +67,7 @@ export function environmentOverrides(environment: Environment, problems: ConfigP
   const overrides: Override[] = [];
   const known = new Map(ENVIRONMENT_NAMES.map((entry) => [entry.name, entry]));
   for (const [name, text] of Object.entries(environment)) {
-    if (!name.startsWith('TANDEM_') || text === undefined || CLI_ENVIRONMENT.includes(name)) continue;
+    if (!name.startsWith('TANDEM_') || text === undefined || OTHER_NAMES.includes(name)) continue;
     const entry = known.get(name);
     if (entry !== undefined) overrides.push({ path: entry.path, value: readValue(text, entry.node), where: name });
     else problems.push(...misspelt(name, [...known.keys()]));

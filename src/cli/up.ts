@@ -1,0 +1,97 @@
+/** `tandem up`: runs a node in this process until a signal ends it, and says at the start where everything is. */
+import type { Command } from 'commander';
+import { type ConfigSources, loadConfig } from '../config/load.ts';
+import type { ListenConfig, TandemConfig } from '../config/tandem-config.ts';
+import { type NodeReady, runNode } from '../topology/keeper-main.ts';
+import { action, type OutputOptions, withJson } from './options.ts';
+import { out, printJson, styled } from './terminal.ts';
+import { VERSION } from './version.ts';
+
+interface UpOptions extends OutputOptions {
+  readonly config?: string;
+  readonly name?: string;
+  readonly data?: string;
+  readonly engine?: string;
+  readonly listen?: readonly string[];
+  readonly admin?: string;
+  readonly workers?: string;
+}
+
+export function addUp(program: Command): void {
+  withJson(program.command('up'))
+    .description('run a node')
+    .option('--config <file>', 'config file (default: tandem.yaml in this folder, if there is one)')
+    .option('--name <node>', "the node's name")
+    .option('--data <folder>', 'data folder')
+    .option('--engine <engine>', 'embedded or memory')
+    .option('--listen <url...>', 'listeners, instead of those of the config')
+    .option('--admin <url>', 'admin address')
+    .option('--workers <count>', 'worker processes')
+    .action(action(up));
+}
+
+async function up(options: UpOptions): Promise<number> {
+  const load = (): TandemConfig => loadConfig(sourcesOf(options));
+  const config = load();
+  return runNode({
+    config,
+    loadConfig: load,
+    version: VERSION,
+    onReady: (ready) => {
+      if (options.json) printJson({ name: config.name, version: VERSION, data: config.dataFolder, ...ready });
+      else out(summary(config, ready));
+    },
+  });
+}
+
+function sourcesOf({ config, name, data, engine, listen, admin, workers }: UpOptions): ConfigSources {
+  const count = workers === undefined || !/^\d+$/.test(workers) ? workers : Number(workers);
+  return { configPath: config, flags: { name, data, engine, listen, admin, 'workers.count': count } };
+}
+
+/** What a newcomer needs: where it listens, where the data is, how to send the first record. */
+export function summary(config: TandemConfig, { listeners, adminPort }: NodeReady): string {
+  const addresses = config.listen.map((listen, index) => addressLine(listen, listeners[index]?.port ?? listen.port));
+  const admin = hostText(config.admin.host, adminPort);
+  return [
+    `${styled('bold', `Tandem ${VERSION}`)}  node ${config.name}, ${config.workers.count} ${config.workers.count === 1 ? 'worker' : 'workers'}`,
+    '',
+    ...addresses,
+    line('admin', `http${config.admin.tls === null ? '' : 's'}://${admin}`, 'status, health, metrics'),
+    line('data', config.engine === 'memory' ? 'in memory: lost when this process ends' : config.dataFolder, ''),
+    ...firstRecord(config, listeners),
+    '',
+  ].join('\n');
+}
+
+const line = (name: string, value: string, note: string): string =>
+  `  ${name.padEnd(6)} ${value}${note === '' ? '' : styled('dim', `  ${note}`)}`;
+
+function addressLine(listen: ListenConfig, port: number): string {
+  const place = hostText(listen.host, port);
+  if (listen.protocol === 'http')
+    return line('http', `http${listen.tls === null ? '' : 's'}://${place}`, 'HTTP, WebSocket, SSE');
+  const form = listen.protocol === 'udp' ? 'datagrams' : listen.framing === 'line' ? 'lines' : 'length-framed';
+  const tls = listen.protocol === 'tcp' && listen.tls !== null ? ', TLS' : '';
+  return line(listen.protocol, place, `${form}${tls} to ${listen.topic}`);
+}
+
+const hostText = (host: string, port: number): string => `${host.includes(':') ? `[${host}]` : host}:${port}`;
+
+/** A command that works as it stands, if the config has a listener that needs no token and no certificate. */
+function firstRecord(config: TandemConfig, listeners: NodeReady['listeners']): string[] {
+  if (config.auth.isRequired) return [];
+  const port = (index: number): number => listeners[index]?.port ?? config.listen[index]?.port ?? 0;
+  const tcp = config.listen.findIndex(
+    (each) => each.protocol === 'tcp' && each.framing === 'line' && each.tls === null,
+  );
+  const http = config.listen.findIndex((each) => each.protocol === 'http' && each.tls === null);
+  const hostOf = (index: number): string => config.listen[index]?.host ?? '';
+  if (tcp >= 0) return ['', `  send a record:  ${styled('cyan', `echo hello | nc -q1 ${hostOf(tcp)} ${port(tcp)}`)}`];
+  if (http < 0) return [];
+  const topic = config.topics[0]?.name ?? 'data_queue';
+  return [
+    '',
+    `  send a record:  ${styled('cyan', `curl -d hello http://${hostText(hostOf(http), port(http))}/topics/${topic}`)}`,
+  ];
+}
