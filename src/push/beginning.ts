@@ -25,6 +25,14 @@ export interface Beginning {
 
 export type AskedBeginning = 'now' | 'start' | Cursor;
 
+export interface BeginningSearch {
+  readonly context: PushContext;
+  readonly feed: Feed;
+  readonly asked: AskedBeginning;
+  /** False: the subscription has ended; give up. */
+  readonly isWanted: () => boolean;
+}
+
 const CHUNK_BYTES = 64 * 1024;
 const KEPT_BYTES_MAX = 256 * 1024;
 
@@ -37,17 +45,11 @@ interface Start {
 }
 
 /** Errors: as the store's `state` and `read`, without those that pass and those of lost positions. */
-export async function findBeginning(
-  context: PushContext,
-  feed: Feed,
-  asked: AskedBeginning,
-  isWanted: () => boolean,
-): Promise<Beginning> {
+export async function findBeginning(search: BeginningSearch): Promise<Beginning> {
+  const { feed, asked, isWanted } = search;
   const partitions = [...feed.position.keys()];
   const starts = await Promise.all(
-    partitions.map(async (partition) =>
-      startOf(await stateOf(context, feed.channel, partition, isWanted), asked, partition),
-    ),
+    partitions.map(async (partition) => startOf(await stateOf(search, partition), asked, partition)),
   );
   const cursor = new Map<number, Position>();
   const inHand = new Map<number, readonly StoredBatch[]>();
@@ -55,8 +57,7 @@ export async function findBeginning(
   let kept = 0;
   for (const [i, partition] of partitions.entries()) {
     const start = starts[i] as Start;
-    const probed =
-      start.isBehind && isWanted() ? await probe(context, feed.channel, partition, start, isWanted) : start;
+    const probed = start.isBehind && isWanted() ? await probe(search, partition, start) : start;
     const { batches } = probed;
     cursor.set(partition, probed.position);
     isComplete &&= probed.isComplete;
@@ -68,12 +69,10 @@ export async function findBeginning(
   return { cursor, isComplete, inHand: inHand.size > 0 ? inHand : undefined };
 }
 
-const stateOf = (
-  { clock, store }: PushContext,
-  topic: string,
-  partition: number,
-  isWanted: () => boolean,
-): Promise<PartitionState> => retrying(clock, isWanted, () => store.state({ topic, partition }));
+function stateOf({ context, feed, isWanted }: BeginningSearch, partition: number): Promise<PartitionState> {
+  const { clock, store } = context;
+  return retrying(clock, isWanted, () => store.state({ topic: feed.channel, partition }));
+}
 
 function startOf({ epoch, firstOffset, nextOffset }: PartitionState, asked: AskedBeginning, partition: number): Start {
   const at = (offset: number, isComplete: boolean): Start => ({
@@ -93,15 +92,10 @@ function startOf({ epoch, firstOffset, nextOffset }: PartitionState, asked: Aske
 }
 
 /** Reads the first chunk; moves the start beyond what turns out to be lost. */
-async function probe(
-  context: PushContext,
-  topic: string,
-  partition: number,
-  start: Start,
-  isWanted: () => boolean,
-): Promise<Start> {
+async function probe(search: BeginningSearch, partition: number, start: Start): Promise<Start> {
+  const { context, feed, asked, isWanted } = search;
   const { clock, store, turns } = context;
-  const place = { topic, partition };
+  const place = { topic: feed.channel, partition };
   let { position, isComplete } = start;
   while (isWanted()) {
     const from = position;
@@ -110,8 +104,9 @@ async function probe(
       return { position, isComplete, isBehind: true, batches };
     } catch (thrown) {
       const error = asTandemError(thrown);
-      position = await beyond(context, place, from, error, isWanted);
-      isComplete = false;
+      position = await beyond(search, partition, from, error);
+      // From `start` the oldest record is wanted, whichever it is by now.
+      if (asked !== 'start' || error.code === 'TANDEM_LOG_CORRUPT') isComplete = false;
     }
   }
   return { position, isComplete, isBehind: true, batches: [] };
@@ -119,11 +114,10 @@ async function probe(
 
 /** Where reading can go on after the error; throws it if it is of another kind. */
 async function beyond(
-  context: PushContext,
-  place: { readonly topic: string; readonly partition: number },
+  search: BeginningSearch,
+  partition: number,
   from: Position,
   error: TandemError,
-  isWanted: () => boolean,
 ): Promise<Position> {
   if (error.code === 'TANDEM_LOG_CORRUPT') {
     const next = error.data?.['nextOffset'];
@@ -131,7 +125,6 @@ async function beyond(
     return { epoch: from.epoch, offset: next };
   }
   if (error.code !== 'TANDEM_POSITION_LOST' && error.code !== 'TANDEM_POSITION_AHEAD') throw error;
-  const { epoch, firstOffset, nextOffset } = await stateOf(context, place.topic, place.partition, isWanted);
-  if (error.code === 'TANDEM_POSITION_AHEAD') return { epoch, offset: nextOffset };
-  return { epoch, offset: firstOffset };
+  const { epoch, firstOffset, nextOffset } = await stateOf(search, partition);
+  return { epoch, offset: error.code === 'TANDEM_POSITION_AHEAD' ? nextOffset : firstOffset };
 }

@@ -79,6 +79,7 @@ export class RecordFlush implements Flush {
 
 class EncodedRecords implements Delivery {
   readonly channel: string;
+  readonly recordsPerMessage = 1;
   readonly bytes: Buffer;
   readonly #flush: RecordFlush;
   readonly #ends: Uint32Array;
@@ -138,6 +139,7 @@ export class GapFlush implements Flush {
       encoded = {
         channel: this.#channel,
         count: 1,
+        recordsPerMessage: this.#missed,
         bytes,
         endOf: (index) => (index < 0 ? 0 : bytes.length),
         keyOf: () => undefined,

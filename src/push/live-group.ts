@@ -56,12 +56,14 @@ export class LiveGroup {
     const count = members.length;
     const { bytes } = delivery;
     this.#isRunning = true;
-    for (let i = 0; i < count; i++) {
-      const member = members[i];
-      if (member !== undefined && !member.queue.offer(bytes)) member.queue.add(delivery, policy);
+    try {
+      for (let i = 0; i < count; i++) {
+        const member = members[i];
+        if (member !== undefined && !member.queue.offer(bytes)) member.queue.add(delivery, policy);
+      }
+    } finally {
+      this.#finish();
     }
-    this.#isRunning = false;
-    if (this.#holes > 0) this.#close();
   }
 
   /** As `send`, in a flush of several channels: sessions with more than one channel are left to `staged`, to be written at its end. */
@@ -70,24 +72,28 @@ export class LiveGroup {
     const count = members.length;
     const { bytes } = delivery;
     this.#isRunning = true;
-    for (let i = 0; i < count; i++) {
-      const member = members[i];
-      if (member === undefined) continue;
-      const { session } = member;
-      if (session.subscriptionCount > 1) {
-        if (session.staged === undefined) staged.push(session);
-        session.staged = (session.staged ?? root).with(delivery, policy);
-      } else if (!member.queue.offer(bytes)) member.queue.add(delivery, policy);
+    try {
+      for (let i = 0; i < count; i++) {
+        const member = members[i];
+        if (member === undefined) continue;
+        const { session } = member;
+        if (session.subscriptionCount > 1) {
+          if (session.staged === undefined) staged.push(session);
+          session.staged = (session.staged ?? root).with(delivery, policy);
+        } else if (!member.queue.offer(bytes)) member.queue.add(delivery, policy);
+      }
+    } finally {
+      this.#finish();
     }
-    this.#isRunning = false;
-    if (this.#holes > 0) this.#close();
   }
 
   members(): LiveMember[] {
     return this.#members.filter((member) => member !== undefined);
   }
 
-  #close(): void {
+  #finish(): void {
+    this.#isRunning = false;
+    if (this.#holes === 0) return;
     this.#members = this.members();
     this.#holes = 0;
     for (let i = 0; i < this.#members.length; i++) (this.#members[i] as LiveMember).groupIndex = i;

@@ -76,6 +76,7 @@ export class PartitionReader {
     this.position = jump.to;
     this.#readOffset = jump.to.offset;
     this.jump = undefined;
+    this.#isWoken = true;
     return jump;
   }
 

@@ -63,7 +63,12 @@ export class ClientSession implements PushSession, SubscribingSession {
       const feed = await this.#owner.openFeed(channel);
       if (subscription.isClosed) throw endedEarly(channel);
       subscription.attach(feed);
-      const beginning = await findBeginning(this.#context, feed, asked, () => !subscription.isClosed);
+      const beginning = await findBeginning({
+        context: this.#context,
+        feed,
+        asked,
+        isWanted: () => !subscription.isClosed,
+      });
       if (subscription.isClosed) throw endedEarly(channel);
       subscription.begin(feed, beginning, answer);
     } catch (thrown) {

@@ -163,8 +163,9 @@ export class Subscription implements HandingOver {
       const own = this.#cursor?.get(partition);
       const target = feed.position.get(partition);
       if (own === undefined || target === undefined) continue;
-      const isBehind = own.epoch !== target.epoch || own.offset < target.offset;
-      if (!isBehind || this.#hasInHand(partition, own) || feed.recent.covers(partition, own)) continue;
+      // Under different epochs either the feed or the cursor is stale: only the store knows, whatever is in hand.
+      const isAtHand = this.#hasInHand(partition, own) || feed.recent.covers(partition, own);
+      if (own.epoch === target.epoch && (own.offset >= target.offset || isAtHand)) continue;
       this.#turn = partition + 1;
       return partition;
     }

@@ -32,6 +32,8 @@ export class FifoBacklog implements Backlog {
   /** The first waiting message of the first delivery. */
   #from = 0;
   #dropped = 0;
+  /** Records missed by that; null: not known. */
+  #missed: number | null = 0;
   #droppedPosition = '';
 
   constructor(first: Delivery) {
@@ -58,6 +60,8 @@ export class FifoBacklog implements Backlog {
       lastIndex = this.#from;
       this.#pass(last, lastIndex);
       dropped++;
+      const records = last.recordsPerMessage;
+      this.#missed = this.#missed === null || records === null ? null : this.#missed + records;
     }
     if (last !== undefined) {
       this.#dropped += dropped;
@@ -85,9 +89,10 @@ export class FifoBacklog implements Backlog {
 
   #takeGap(pieces: Buffer[], encoder: PushEncoder): number {
     if (this.#dropped === 0) return 0;
-    const gap = { position: this.#droppedPosition, missed: this.#dropped, reason: 'slow' } as const;
+    const gap = { position: this.#droppedPosition, missed: this.#missed, reason: 'slow' } as const;
     const message = encoder.encodeGap(this.#channel, gap);
     this.#dropped = 0;
+    this.#missed = 0;
     this.handedPosition = gap.position;
     pieces.push(message);
     return message.length;

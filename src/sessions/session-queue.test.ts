@@ -49,6 +49,7 @@ function delivery(channel: string, first: number, count: number, keys: readonly 
   return {
     channel,
     count,
+    recordsPerMessage: 1,
     bytes: Buffer.from(texts.join('')),
     endOf: (index) => (index < 0 ? 0 : (ends[index] as number)),
     keyOf: (index) => keys[index],

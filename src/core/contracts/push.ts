@@ -86,6 +86,8 @@ export interface ChannelPolicy {
 export interface Delivery {
   readonly channel: string;
   readonly count: number;
+  /** What the client misses if a message is dropped: 1 record; of a gap message, the records that it tells of; null: not known. */
+  readonly recordsPerMessage: number | null;
   /** All messages in one piece. */
   readonly bytes: Buffer;
   /** Where message `index` ends in `bytes`; 0 for -1. */
