@@ -1,0 +1,246 @@
+/**
+ * The records of the partitions that this slot owns: its journal, and all segments in which older records of them lie, whichever
+ * journal those belong to. What is known of a partition is put together when it is first used.
+ */
+import { join } from 'node:path';
+import type { AppendBatch, AppendResult, PartitionState, ReadResult } from '../../core/contracts/engine.ts';
+import type { Logger } from '../../core/contracts/telemetry.ts';
+import { TandemError } from '../../core/errors.ts';
+import type { Clock } from '../../core/ports/clock.ts';
+import type { Disk } from '../../core/ports/disk.ts';
+import type { Random } from '../../core/ports/random.ts';
+import type { Position } from '../../core/position.ts';
+import { partitionKey } from '../../core/record.ts';
+import type { StoredBatch } from '../../core/record-set.ts';
+import type { ExtentEntries } from './log/extent.ts';
+import { Journal } from './log/journal.ts';
+import { LogReader } from './log/log-reader.ts';
+import { PartitionLog } from './log/partition-log.ts';
+import type { Extent, Segment } from './log/segment.ts';
+import { EntriesCache, OpenFiles } from './log/segment.ts';
+import { SegmentSupply } from './log/segment-supply.ts';
+import { Partitions } from './partitions.ts';
+import type { ProducerStates } from './producers.ts';
+import { readSegment } from './recovery.ts';
+import { SegmentSeals } from './segment-seals.ts';
+import type { StateDatabase } from './state-database.ts';
+
+export interface LocalStoreOptions {
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly state: StateDatabase;
+  readonly producers: ProducerStates;
+  readonly dataDir: string;
+  readonly slot: number;
+  readonly slots: number;
+  readonly slotTerm: number;
+  readonly segmentBytes: number;
+  /** Above all segments in this slot's journal. */
+  readonly firstSequence: number;
+  /** The sealed segments of all journals. Called once, when the first partition is taken up. */
+  readonly loadSegments: () => readonly Segment[];
+  readonly onFailed: (error: TandemError) => void;
+}
+
+const OPEN_FILES_MAX = 128;
+const CACHED_ENTRIES_MAX = 500_000;
+
+export const journalFolder = (dataDir: string, journal: number): string => join(dataDir, `journal-${journal}`);
+
+export class LocalStore {
+  readonly #options: LocalStoreOptions;
+  readonly #logs = new Map<string, PartitionLog>();
+  readonly #files: OpenFiles;
+  readonly #supply: SegmentSupply;
+  readonly #seals: SegmentSeals;
+  readonly #journal: Journal;
+  readonly #reader: LogReader;
+  readonly #partitions: Partitions;
+  /** Of this process; and, once `#isLoaded`, those found in all journals. */
+  #segments: Segment[] = [];
+  #isLoaded = false;
+
+  constructor(options: LocalStoreOptions) {
+    const { disk, clock, logger, producers, segmentBytes } = options;
+    this.#options = options;
+    this.#files = new OpenFiles(disk, OPEN_FILES_MAX);
+    this.#partitions = new Partitions(options.state);
+    this.#supply = new SegmentSupply({
+      ...options,
+      storeId: options.state.storeId,
+      folder: journalFolder(options.dataDir, options.slot),
+    });
+    this.#seals = new SegmentSeals({ disk, clock, logger, producers });
+    this.#journal = new Journal({
+      supply: this.#supply,
+      clock,
+      logger,
+      segmentBytes,
+      sources: {
+        slotTerm: options.slotTerm,
+        producer: (log, producerId) => producers.use(log, producerId),
+        confirmProducer: (log, producer, nowMs) => producers.confirm(log, producer, nowMs),
+      },
+      onSealed: (segment, end, logs) => {
+        this.#segments.push(segment);
+        this.#seals.seal(segment, end, logs);
+      },
+      onFailed: options.onFailed,
+    });
+    this.#reader = new LogReader({
+      files: this.#files,
+      cache: new EntriesCache(CACHED_ENTRIES_MAX),
+      logger,
+      activeSegment: () => this.#journal.segment,
+      rebuildEntries: (segment, topic, partition) => this.#rebuildEntries(segment, topic, partition),
+    });
+  }
+
+  get journal(): Journal {
+    return this.#journal;
+  }
+  get reader(): LogReader {
+    return this.#reader;
+  }
+  get partitions(): Partitions {
+    return this.#partitions;
+  }
+  get segments(): readonly Segment[] {
+    if (!this.#isLoaded) {
+      this.#isLoaded = true;
+      this.#segments = [...this.#options.loadSegments(), ...this.#segments];
+    }
+    return this.#segments;
+  }
+  get segmentCount(): number {
+    return this.#segments.length;
+  }
+  /** A partition has been used: all slots have recovered. */
+  get isInUse(): boolean {
+    return this.#isLoaded;
+  }
+  /** The partitions used so far. */
+  get logs(): Iterable<PartitionLog> {
+    return this.#logs.values();
+  }
+
+  /** What is known of a partition that exists and that this slot owns. */
+  log(topic: string, partition: number): PartitionLog {
+    const key = partitionKey(topic, partition);
+    let log = this.#logs.get(key);
+    if (log === undefined) {
+      log = new PartitionLog(
+        topic,
+        partition,
+        this.#partitions.facts(topic, partition),
+        this.#extentsOf(topic, partition),
+      );
+      this.#logs.set(key, log);
+    }
+    return log;
+  }
+
+  /** Of any partition, whoever owns it, as far as is durable. */
+  firstOffsetOf(topic: string, partition: number): number {
+    const log = this.#logs.get(partitionKey(topic, partition));
+    return log?.firstOffset ?? this.#partitions.find(topic, partition)?.firstOffset ?? 0;
+  }
+
+  append(log: PartitionLog, batch: AppendBatch): Promise<AppendResult> {
+    return this.#journal.append(log, batch);
+  }
+
+  async read(log: PartitionLog, from: Position, bytesMax: number): Promise<ReadResult> {
+    const { offset } = from;
+    const data = { epoch: log.epoch, firstOffset: log.firstOffset, nextOffset: log.nextOffset };
+    if ((from.epoch !== '' && from.epoch !== log.epoch) || offset < log.firstOffset)
+      throw new TandemError('TANDEM_POSITION_LOST', { data });
+    if (offset > log.nextOffset) throw new TandemError('TANDEM_POSITION_AHEAD', { data });
+    const batches = offset === log.nextOffset ? [] : await this.#readBatches(log, offset, bytesMax);
+    return { epoch: log.epoch, firstOffset: log.firstOffset, nextOffset: log.nextOffset, batches };
+  }
+
+  state({ epoch, firstOffset, nextOffset }: PartitionLog): PartitionState {
+    return { epoch, firstOffset, nextOffset };
+  }
+
+  watch(log: PartitionLog, wake: () => void): () => void {
+    // A function of its own, so that the same `wake` may be given twice.
+    const own = (): void => wake();
+    log.watchers.add(own);
+    queueMicrotask(() => {
+      if (log.watchers.has(own)) own();
+    });
+    return () => log.watchers.delete(own);
+  }
+
+  lastSequence(log: PartitionLog, producerId: string): number {
+    return this.#options.producers.lastSequence(log, producerId);
+  }
+
+  claim(log: PartitionLog, term: number): void {
+    if (term < log.term) throw new TandemError('TANDEM_TERM_FENCED', { data: { term: log.term } });
+    if (term === log.term) return;
+    this.#partitions.claim(log.topic, log.partition, term);
+    log.term = term;
+  }
+
+  async trim(log: PartitionLog, beforeOffset: number): Promise<number> {
+    const wanted = Math.min(beforeOffset, log.nextOffset);
+    if (wanted <= log.firstOffset) return log.firstOffset;
+    await this.#partitions.trim(log, wanted);
+    log.firstOffset = Math.max(log.firstOffset, wanted);
+    log.dropTrimmed();
+    return log.firstOffset;
+  }
+
+  /** Deletes a segment's files. Its records must all be trimmed, durably. */
+  async remove(segment: Segment): Promise<void> {
+    this.#segments = this.#segments.filter((other) => other !== segment);
+    this.#files.forget(segment.path);
+    this.#files.forget(segment.sidecarPath);
+    await this.#options.disk.remove(segment.sidecarPath);
+    await this.#options.disk.remove(segment.path);
+  }
+
+  /** Answers what is in hand and seals the journal. */
+  async close(): Promise<void> {
+    await this.#journal.idle();
+    this.#journal.close();
+    await this.#seals.close();
+    await this.#supply.close();
+    this.#files.close();
+  }
+
+  async #readBatches(log: PartitionLog, offset: number, bytesMax: number): Promise<StoredBatch[]> {
+    try {
+      return await this.#reader.read(log, offset, bytesMax);
+    } catch (error) {
+      if (error instanceof TandemError) throw error;
+      const { firstOffset, nextOffset, epoch } = log;
+      if (offset < firstOffset)
+        throw new TandemError('TANDEM_POSITION_LOST', { data: { epoch, firstOffset, nextOffset } });
+      throw new TandemError('TANDEM_STORE_FAILED', { detail: String(error), cause: error });
+    }
+  }
+
+  #extentsOf(topic: string, partition: number): Extent[] {
+    const extents: Extent[] = [];
+    for (const segment of this.segments) {
+      const row = segment.directory?.find(topic, partition) ?? -1;
+      if (row < 0 || segment.directory === undefined) continue;
+      extents.push({ ...segment.directory.summary(row), segment, entries: undefined });
+    }
+    return extents.sort((a, b) => a.firstOffset - b.firstOffset);
+  }
+
+  #rebuildEntries(segment: Segment, topic: string, partition: number): ExtentEntries {
+    const { disk, producers } = this.#options;
+    const { extents } = readSegment({ disk, producers }, segment, segment);
+    const found = extents.get(partitionKey(topic, partition));
+    if (found === undefined) throw new TandemError('TANDEM_LOG_CORRUPT', { detail: segment.path });
+    return found;
+  }
+}

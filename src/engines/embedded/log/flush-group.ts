@@ -1,0 +1,176 @@
+/**
+ * One flush: the appends that share a write and an fdatasync. Assigning gives each append its offsets and takes out repeats, in the
+ * order of the calls; nothing of it is visible until `confirm`, and `revoke` leaves everything as it was before.
+ */
+import type { AppendBatch, AppendedRun, AppendResult } from '../../../core/contracts/engine.ts';
+import { TandemError } from '../../../core/errors.ts';
+import { BATCH_BYTES_MAX, BATCH_RECORDS_MAX, RECORD_BYTES_CEILING } from '../../../core/limits.ts';
+import { partitionKey } from '../../../core/record.ts';
+import type { RecordSet } from '../../../core/record-set.ts';
+import { RECORD_OVERHEAD_BYTES, sliceRecordSet } from '../../../core/record-set.ts';
+import type { FlushPlace } from './batch-format.ts';
+import { batchBytes } from './batch-format.ts';
+import { GrowingExtent } from './extent.ts';
+import type { FlushBuffer } from './flush-buffer.ts';
+import type { PartitionLog, ProducerState } from './partition-log.ts';
+import { advanceWindow, placesOf, repeatedCount } from './producer-window.ts';
+
+export interface PendingAppend {
+  readonly log: PartitionLog;
+  readonly batch: AppendBatch;
+  readonly resolve: (result: AppendResult) => void;
+  readonly reject: (error: TandemError) => void;
+}
+
+interface StoredAppend {
+  readonly append: PendingAppend;
+  readonly producer: ProducerState | undefined;
+  readonly runs: readonly AppendedRun[];
+  /** -1: all were repeats, nothing is written. */
+  readonly position: number;
+  readonly bytes: number;
+  readonly firstOffset: number;
+  readonly count: number;
+  readonly timeMs: number;
+}
+
+export interface GroupSources {
+  /** May throw: the append is rejected. */
+  producer(log: PartitionLog, producerId: string): ProducerState;
+  confirmProducer(log: PartitionLog, producer: ProducerState, nowMs: number): void;
+  readonly slotTerm: number;
+}
+
+const NOTHING_WRITTEN = { position: -1, bytes: 0, firstOffset: -1, count: 0, timeMs: 0 };
+
+export const producerKey = (append: PendingAppend): string | undefined =>
+  append.batch.producer === undefined
+    ? undefined
+    : `${partitionKey(append.log.topic, append.log.partition)}/${append.batch.producer.id}`;
+
+/** At most so many bytes in the segment. */
+export const appendBytes = ({ batch }: PendingAppend): number =>
+  batchBytes(batch.topic, batch.producer?.id ?? '', batch.set);
+
+function checkSize({ count, data }: RecordSet): void {
+  const bytesMax = count === 1 ? RECORD_BYTES_CEILING + RECORD_OVERHEAD_BYTES : BATCH_BYTES_MAX;
+  if (count > BATCH_RECORDS_MAX || data.length > bytesMax)
+    throw new TandemError('TANDEM_BATCH_TOO_LARGE', { detail: `${count} records, ${data.length} bytes` });
+}
+
+export class FlushGroup {
+  readonly #sources: GroupSources;
+  readonly #buffer: FlushBuffer;
+  readonly #place: FlushPlace;
+  readonly #nowMs: number;
+  readonly #stored: StoredAppend[] = [];
+  /** Producers with a rejected append: what they sent after it is rejected too. */
+  readonly refusedProducers = new Map<string, TandemError>();
+  records = 0;
+
+  constructor(sources: GroupSources, buffer: FlushBuffer, place: FlushPlace, nowMs: number) {
+    this.#sources = sources;
+    this.#buffer = buffer;
+    this.#place = place;
+    this.#nowMs = nowMs;
+    buffer.reset();
+  }
+
+  /** Whether something has to be written. */
+  get isEmpty(): boolean {
+    return this.#buffer.byteLength === 0;
+  }
+
+  assign(append: PendingAppend): void {
+    try {
+      this.#assign(append);
+    } catch (error) {
+      this.refuse(append, error as TandemError);
+    }
+  }
+
+  /** Rejects one append, and with it what its producer sends until the rejection is known. */
+  refuse(append: PendingAppend, error: TandemError): void {
+    const key = producerKey(append);
+    if (key !== undefined) this.refusedProducers.set(key, error);
+    append.reject(error);
+  }
+
+  /** All is durable: shows it and answers. Returns the partitions that have new records. */
+  confirm(): Set<PartitionLog> {
+    const changed = new Set<PartitionLog>();
+    for (const stored of this.#stored) {
+      const { log } = stored.append;
+      if (stored.producer !== undefined) this.#sources.confirmProducer(log, stored.producer, this.#nowMs);
+      if (stored.position >= 0) {
+        this.#show(log, stored);
+        changed.add(log);
+      }
+      stored.append.resolve({ epoch: log.epoch, runs: stored.runs });
+    }
+    return changed;
+  }
+
+  /** Nothing is stored: takes all back and rejects. */
+  revoke(error: TandemError): void {
+    for (const { append, producer } of this.#stored) {
+      append.log.assignedOffset = append.log.nextOffset;
+      if (producer !== undefined) producer.pending = undefined;
+      this.refuse(append, error);
+    }
+  }
+
+  #assign(append: PendingAppend): void {
+    const { log, batch } = append;
+    checkSize(batch.set);
+    const key = producerKey(append);
+    const refusal = key === undefined ? undefined : this.refusedProducers.get(key);
+    if (refusal !== undefined) throw refusal;
+    if (batch.term !== undefined && batch.term < log.term)
+      throw new TandemError('TANDEM_TERM_FENCED', { data: { term: log.term } });
+    if (batch.set.count === 0) {
+      this.#stored.push({ append, producer: undefined, runs: [], ...NOTHING_WRITTEN });
+      return;
+    }
+    if (batch.producer === undefined) {
+      const stored = this.#write(append, batch.set, undefined, 0);
+      this.#stored.push(stored);
+      return;
+    }
+    const { id, sequence } = batch.producer;
+    const producer = this.#sources.producer(log, id);
+    const window = producer.pending ?? producer.window;
+    const repeated = repeatedCount(window, sequence, batch.set.count);
+    const places = repeated === 0 ? [] : placesOf(window, sequence, repeated);
+    if (repeated === batch.set.count) {
+      this.#stored.push({ append, producer, runs: places, ...NOTHING_WRITTEN });
+      return;
+    }
+    const fresh = this.#write(append, sliceRecordSet(batch.set, repeated), producer, sequence + repeated);
+    producer.pending = advanceWindow(window, sequence + repeated, fresh.firstOffset, fresh.count);
+    this.#stored.push(repeated === 0 ? fresh : { ...fresh, runs: [...places, ...fresh.runs] });
+  }
+
+  #write(append: PendingAppend, set: RecordSet, producer: ProducerState | undefined, sequence: number): StoredAppend {
+    const { log, batch } = append;
+    const firstOffset = log.assignedOffset;
+    const timeMs = Math.max(log.lastTimeMs, this.#nowMs);
+    const position = this.#place.flushStart + this.#buffer.byteLength;
+    const term = Math.max(batch.term ?? this.#sources.slotTerm, log.term);
+    const { topic, partition } = log;
+    const producerId = producer?.producerId ?? '';
+    const fields = { topic, partition, producerId, sequence, firstOffset, timeMs, term, set };
+    const bytes = this.#buffer.add(fields, this.#place);
+    log.assignedOffset = firstOffset + set.count;
+    log.lastTimeMs = timeMs;
+    this.records += set.count;
+    const runs = [{ count: set.count, firstOffset, isDuplicate: false }];
+    return { append, producer, runs, position, bytes, firstOffset, count: set.count, timeMs };
+  }
+
+  #show(log: PartitionLog, { position, bytes, firstOffset, count, timeMs }: StoredAppend): void {
+    log.active ??= new GrowingExtent(log.topic, log.partition, firstOffset, timeMs);
+    log.active.add(position, bytes, firstOffset, count, timeMs);
+    log.nextOffset = firstOffset + count;
+  }
+}

@@ -1,0 +1,273 @@
+/**
+ * The journal of a slot: a sequence of segments of which the last is written. Appends of all topics that come while a flush is in
+ * hand, or in the same turn, share the next flush: one write, one fdatasync, then all are answered.
+ *
+ * Order: at most one flush is in hand; a flush is written only after the one before it is durable (recovery-scan.ts relies on it).
+ * Small flushes on a fast disk are forced to the medium synchronously, since handing the call to a thread costs more than the call;
+ * others on a thread, so that this process goes on reading its sockets.
+ *
+ * A write that fails for lack of space is taken back (the file ends again where it did, with zeros after it) and its appends are
+ * rejected; the next append tries again. After any other failure of a write or of fdatasync nobody can tell what is on the medium:
+ * the journal fails for good, and a new process recovers it.
+ */
+import type { AppendBatch, AppendResult } from '../../../core/contracts/engine.ts';
+import type { Logger } from '../../../core/contracts/telemetry.ts';
+import { TandemError } from '../../../core/errors.ts';
+import type { Clock } from '../../../core/ports/clock.ts';
+import type { DiskFile } from '../../../core/ports/disk.ts';
+import { FlushBuffer } from './flush-buffer.ts';
+import type { GroupSources, PendingAppend } from './flush-group.ts';
+import { appendBytes, FlushGroup, producerKey } from './flush-group.ts';
+import type { PartitionLog } from './partition-log.ts';
+import type { Segment } from './segment.ts';
+import { SEGMENT_HEADER_BYTES } from './segment-format.ts';
+import type { SegmentSupply } from './segment-supply.ts';
+
+const GROUP_BYTES_MAX = 16 * 1024 * 1024;
+const SYNC_BYTES_MAX = 64 * 1024;
+const SYNC_MS_MAX = 0.3;
+/** What handing fdatasync to a thread adds, about; taken off to compare. */
+const THREAD_MS = 0.04;
+const EWMA_WEIGHT = 0.1;
+
+export interface JournalOptions {
+  readonly supply: SegmentSupply;
+  readonly sources: GroupSources;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly segmentBytes: number;
+  /** The segment is full: no byte will be added. `logs` have their active extents in it. */
+  readonly onSealed: (segment: Segment, end: number, logs: ReadonlySet<PartitionLog>) => void;
+  /** The journal has failed for good. */
+  readonly onFailed: (error: TandemError) => void;
+}
+
+export class Journal {
+  readonly #options: JournalOptions;
+  readonly #buffer = new FlushBuffer();
+  readonly #runFlush = (): void => this.#flush();
+  #segment: Segment;
+  #file: DiskFile;
+  #position = SEGMENT_HEADER_BYTES;
+  #flushNumber = 0;
+  #logs = new Set<PartitionLog>();
+  #pending: PendingAppend[] = [];
+  #isScheduled = false;
+  #isFlushing = false;
+  #syncMs = 0.1;
+  #failure: TandemError | undefined;
+  #whenIdle: (() => void)[] = [];
+  readonly counters = { flushes: 0, records: 0, bytes: 0, diskFull: 0, syncSeconds: 0 };
+
+  constructor(options: JournalOptions) {
+    this.#options = options;
+    const { segment, file } = options.supply.take();
+    this.#segment = segment;
+    this.#file = file;
+  }
+
+  get segment(): Segment {
+    return this.#segment;
+  }
+  get position(): number {
+    return this.#position;
+  }
+
+  append(log: PartitionLog, batch: AppendBatch): Promise<AppendResult> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    return new Promise((resolve, reject) => {
+      this.#pending.push({ log, batch, resolve, reject });
+      this.#schedule();
+    });
+  }
+
+  /** Resolves when all appends in hand are answered. */
+  idle(): Promise<void> {
+    if (!this.#isFlushing && this.#pending.length === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#whenIdle.push(resolve));
+  }
+
+  /** Ends the last segment; nothing may be in hand. */
+  close(): void {
+    if (this.#failure === undefined) this.#seal();
+    else this.#file.close();
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled || this.#isFlushing) return;
+    this.#isScheduled = true;
+    queueMicrotask(this.#runFlush);
+  }
+
+  #flush(): void {
+    this.#isScheduled = false;
+    const { appends, bytes } = this.#takeGroup();
+    if (appends.length === 0) return;
+    let group: FlushGroup;
+    try {
+      this.#ensureRoom(bytes);
+      group = this.#beginGroup();
+    } catch (error) {
+      group = this.#beginGroup();
+      const reason = this.#writeError(error);
+      for (const append of appends) group.refuse(append, reason);
+      this.#finish(group);
+      return;
+    }
+    for (const append of appends) group.assign(append);
+    if (group.isEmpty) {
+      group.confirm();
+      this.#finish(group);
+      return;
+    }
+    this.#isFlushing = true;
+    try {
+      this.#file.writeSync(this.#buffer.pieces(), this.#position);
+    } catch (error) {
+      this.#revoke(group, error);
+      return;
+    }
+    this.#force(group);
+  }
+
+  #takeGroup(): { appends: PendingAppend[]; bytes: number } {
+    let bytes = 0;
+    let count = 0;
+    const pending = this.#pending;
+    while (count < pending.length) {
+      const next = appendBytes(pending[count] as PendingAppend);
+      if (count > 0 && bytes + next > GROUP_BYTES_MAX) break;
+      bytes += next;
+      count++;
+    }
+    if (count === pending.length) this.#pending = [];
+    else this.#pending = pending.splice(count);
+    return { appends: pending, bytes };
+  }
+
+  #beginGroup(): FlushGroup {
+    const place = { segmentId: this.#segment.id, flushStart: this.#position, flushNumber: ++this.#flushNumber };
+    return new FlushGroup(this.#options.sources, this.#buffer, place, this.#options.clock.nowMs());
+  }
+
+  #force(group: FlushGroup): void {
+    const { clock } = this.#options;
+    const startMs = clock.monotonicMs();
+    if (this.#buffer.byteLength <= SYNC_BYTES_MAX && this.#syncMs < SYNC_MS_MAX) {
+      try {
+        this.#file.dataSyncSync();
+      } catch (error) {
+        this.#revoke(group, error);
+        return;
+      }
+      this.#confirm(group, clock.monotonicMs() - startMs);
+      return;
+    }
+    this.#file.dataSync((error) => {
+      if (error === null) this.#confirm(group, Math.max(0, clock.monotonicMs() - startMs - THREAD_MS));
+      else this.#revoke(group, error);
+    });
+  }
+
+  #confirm(group: FlushGroup, syncMs: number): void {
+    // Large flushes take longer by nature: what counts is how long a small one takes.
+    const isSample = this.#buffer.byteLength <= SYNC_BYTES_MAX;
+    if (isSample) this.#syncMs += (syncMs - this.#syncMs) * EWMA_WEIGHT;
+    else this.#syncMs = Math.min(this.#syncMs, syncMs);
+    const { counters } = this;
+    counters.flushes++;
+    counters.records += group.records;
+    counters.bytes += this.#buffer.byteLength;
+    counters.syncSeconds += syncMs / 1000;
+    this.#position += this.#buffer.byteLength;
+    const changed = group.confirm();
+    for (const log of changed) this.#logs.add(log);
+    if (this.#position > this.#options.segmentBytes / 4) this.#options.supply.prepare();
+    this.#finish(group);
+    for (const log of changed) log.wake();
+  }
+
+  #revoke(group: FlushGroup, error: unknown): void {
+    const reason = this.#writeError(error);
+    if (reason.code === 'TANDEM_DISK_FULL') this.#takeBack();
+    else this.#fail(reason);
+    group.revoke(this.#failure ?? reason);
+    this.#finish(group);
+  }
+
+  /** Nothing of the failed flush may be found later: the place is zeros again. */
+  #takeBack(): void {
+    try {
+      this.#file.truncateSync(this.#position);
+      this.#file.truncateSync(Math.max(this.#options.segmentBytes, this.#position));
+    } catch (error) {
+      this.#fail(this.#writeError(error));
+    }
+  }
+
+  #finish(group: FlushGroup): void {
+    this.#isFlushing = false;
+    if (this.#failure !== undefined) this.#rejectPending(this.#failure);
+    else if (group.refusedProducers.size > 0) this.#rejectProducers(group.refusedProducers);
+    if (this.#pending.length > 0) {
+      this.#schedule();
+      return;
+    }
+    for (const resolve of this.#whenIdle.splice(0)) resolve();
+  }
+
+  #rejectPending(error: TandemError): void {
+    for (const { reject } of this.#pending.splice(0)) reject(error);
+  }
+
+  #rejectProducers(refused: ReadonlyMap<string, TandemError>): void {
+    this.#pending = this.#pending.filter((append) => {
+      const error = refused.get(producerKey(append) ?? '');
+      if (error !== undefined) append.reject(error);
+      return error === undefined;
+    });
+  }
+
+  #ensureRoom(bytes: number): void {
+    if (this.#position === SEGMENT_HEADER_BYTES || this.#position + bytes <= this.#options.segmentBytes) return;
+    const next = this.#options.supply.take();
+    this.#seal();
+    this.#segment = next.segment;
+    this.#file = next.file;
+    this.#position = SEGMENT_HEADER_BYTES;
+    this.#flushNumber = 0;
+  }
+
+  #seal(): void {
+    const logs = this.#logs;
+    this.#logs = new Set();
+    try {
+      this.#file.truncateSync(this.#position);
+    } catch (error) {
+      // The zeros after the end cost nothing and mean nothing.
+      this.#options.logger.warn('segment_not_cut', { file: this.#segment.path, error: String(error) });
+    }
+    this.#file.close();
+    this.#options.onSealed(this.#segment, this.#position, logs);
+  }
+
+  #writeError(error: unknown): TandemError {
+    if (error instanceof TandemError) return error;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOSPC' || code === 'EDQUOT') {
+      this.counters.diskFull++;
+      return new TandemError('TANDEM_DISK_FULL', { detail: this.#segment.path, cause: error });
+    }
+    return new TandemError('TANDEM_STORE_FAILED', { detail: `${this.#segment.path}: ${String(error)}`, cause: error });
+  }
+
+  #fail(error: TandemError): void {
+    if (this.#failure !== undefined) return;
+    this.#failure =
+      error.code === 'TANDEM_STORE_FAILED'
+        ? error
+        : new TandemError('TANDEM_STORE_FAILED', { detail: error.message, cause: error });
+    this.#options.logger.error('journal_failed', { file: this.#segment.path, error: String(error.cause ?? error) });
+    this.#options.onFailed(this.#failure);
+  }
+}

@@ -1,0 +1,72 @@
+/** One partition as its owner knows it. Offsets below `nextOffset` are durable; those the flush in hand assigns are not visible yet. */
+import type { GrowingExtent } from './extent.ts';
+import type { ProducerWindow } from './producer-window.ts';
+import type { Extent } from './segment.ts';
+
+export interface ProducerState {
+  readonly producerId: string;
+  /** Durable. */
+  window: ProducerWindow;
+  /** As it will be when the flush in hand is durable. */
+  pending: ProducerWindow | undefined;
+  seenMs: number;
+  /** Not in the state database as it is here. */
+  isDirty: boolean;
+}
+
+export class PartitionLog {
+  readonly topic: string;
+  readonly partition: number;
+  epoch: string;
+  term: number;
+  firstOffset: number;
+  nextOffset: number;
+  /** The offset after those of the flush in hand. */
+  assignedOffset: number;
+  lastTimeMs: number;
+  /** Sealed, by first offset. */
+  extents: Extent[];
+  /** In the journal's active segment. */
+  active: GrowingExtent | undefined = undefined;
+  readonly watchers = new Set<() => void>();
+  /** By id; the one unseen for longest first. */
+  readonly producers = new Map<string, ProducerState>();
+
+  constructor(
+    topic: string,
+    partition: number,
+    facts: { readonly epoch: string; readonly firstOffset: number; readonly term: number },
+    extents: Extent[],
+  ) {
+    const first = extents[0];
+    const last = extents.at(-1);
+    this.topic = topic;
+    this.partition = partition;
+    this.epoch = facts.epoch;
+    this.term = facts.term;
+    this.firstOffset = Math.max(facts.firstOffset, first?.firstOffset ?? 0);
+    this.nextOffset = Math.max(this.firstOffset, last?.nextOffset ?? 0);
+    this.assignedOffset = this.nextOffset;
+    this.lastTimeMs = last?.maxTimeMs ?? 0;
+    this.extents = extents;
+    this.dropTrimmed();
+  }
+
+  /** Forgets extents that hold nothing from `firstOffset` on. */
+  dropTrimmed(): void {
+    let dead = 0;
+    while (dead < this.extents.length && (this.extents[dead] as Extent).nextOffset <= this.firstOffset) dead++;
+    if (dead > 0) this.extents = this.extents.slice(dead);
+  }
+
+  /** Bytes of batches that hold something from `firstOffset` on, and some before in their extents. */
+  get bytes(): number {
+    let bytes = this.active?.bytes ?? 0;
+    for (const extent of this.extents) bytes += extent.bytes;
+    return bytes;
+  }
+
+  wake(): void {
+    for (const wake of this.watchers) wake();
+  }
+}

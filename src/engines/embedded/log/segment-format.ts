@@ -1,0 +1,78 @@
+/**
+ * A segment is one file of a journal: a header of 64 bytes, then batches (batch-format.ts) up to its end, then, while it is being
+ * written, zeros up to the size that it was given beforehand. Name: `<sequence, 10 digits>.seg`.
+ *
+ *    0  8 bytes  'TANDMSEG'
+ *    8  u32      version, 1
+ *   12  u32      slot of the journal
+ *   16  u64      sequence within the journal
+ *   24  u64      segment id, random; repeated in every batch
+ *   32  16 bytes store id (ASCII): names the state database that belonged to it
+ *   48  u64      when it was created, Unix milliseconds
+ *   56  u32      how many slots there were: with the slot it says whose partitions these are
+ *   60  u32      CRC-32 of bytes [0, 60)
+ */
+import { crc32 } from 'node:zlib';
+import type { Random } from '../../../core/ports/random.ts';
+import type { SegmentId } from './batch-format.ts';
+import { readU64, writeU64 } from './batch-format.ts';
+
+export const SEGMENT_HEADER_BYTES = 64;
+export const SEGMENT_VERSION = 1;
+const MAGIC = 'TANDMSEG';
+
+export interface SegmentHeader {
+  readonly version: number;
+  readonly slot: number;
+  readonly slots: number;
+  readonly sequence: number;
+  readonly id: SegmentId;
+  /** 16 characters. */
+  readonly storeId: string;
+  readonly createdMs: number;
+}
+
+export function encodeSegmentHeader(header: SegmentHeader): Buffer {
+  const bytes = Buffer.alloc(SEGMENT_HEADER_BYTES);
+  bytes.write(MAGIC, 0, 'latin1');
+  bytes.writeUInt32LE(header.version, 8);
+  bytes.writeUInt32LE(header.slot, 12);
+  writeU64(bytes, header.sequence, 16);
+  bytes.writeUInt32LE(header.id.low, 24);
+  bytes.writeUInt32LE(header.id.high, 28);
+  bytes.write(header.storeId.padEnd(16, ' ').slice(0, 16), 32, 'latin1');
+  writeU64(bytes, header.createdMs, 48);
+  bytes.writeUInt32LE(header.slots, 56);
+  bytes.writeUInt32LE(crc32(bytes.subarray(0, 60)), 60);
+  return bytes;
+}
+
+/** undefined: this is not (or no longer) the header of a segment. */
+export function decodeSegmentHeader(bytes: Buffer): SegmentHeader | undefined {
+  if (bytes.length < SEGMENT_HEADER_BYTES || bytes.toString('latin1', 0, 8) !== MAGIC) return undefined;
+  if (crc32(bytes.subarray(0, 60)) !== bytes.readUInt32LE(60)) return undefined;
+  return {
+    version: bytes.readUInt32LE(8),
+    slot: bytes.readUInt32LE(12),
+    slots: bytes.readUInt32LE(56),
+    sequence: readU64(bytes, 16),
+    id: { low: bytes.readUInt32LE(24), high: bytes.readUInt32LE(28) },
+    storeId: bytes.toString('latin1', 32, 48),
+    createdMs: readU64(bytes, 48),
+  };
+}
+
+/** Never with a zero first byte, so that looking for it in a run of zeros is fast. */
+export function newSegmentId(random: Random): SegmentId {
+  const bytes = Buffer.from(random.id(8), 'hex');
+  return { low: (bytes.readUInt32LE(0) | 1) >>> 0, high: bytes.readUInt32LE(4) };
+}
+
+export const segmentFileName = (sequence: number): string => `${String(sequence).padStart(10, '0')}.seg`;
+export const sidecarFileName = (sequence: number): string => `${String(sequence).padStart(10, '0')}.idx`;
+
+/** The sequence of a file named by `segmentFileName` or `sidecarFileName`; undefined for other names. */
+export function sequenceOfFile(name: string, extension: 'seg' | 'idx'): number | undefined {
+  const match = /^(\d{10})\.(seg|idx)$/.exec(name);
+  return match === null || match[2] !== extension ? undefined : Number(match[1]);
+}

@@ -1,0 +1,102 @@
+/** Makes segment files, one ahead of need, so that a full segment does not make appends wait for a new one. */
+import { join } from 'node:path';
+import type { Logger } from '../../../core/contracts/telemetry.ts';
+import type { Clock } from '../../../core/ports/clock.ts';
+import type { Disk, DiskFile } from '../../../core/ports/disk.ts';
+import type { Random } from '../../../core/ports/random.ts';
+import type { Segment } from './segment.ts';
+import {
+  encodeSegmentHeader,
+  newSegmentId,
+  SEGMENT_VERSION,
+  segmentFileName,
+  sidecarFileName,
+} from './segment-format.ts';
+
+export interface SegmentSupplyOptions {
+  readonly disk: Disk;
+  readonly folder: string;
+  readonly slot: number;
+  readonly slots: number;
+  readonly storeId: string;
+  readonly segmentBytes: number;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** Above all that there are. */
+  readonly firstSequence: number;
+}
+
+export interface NewSegment {
+  readonly segment: Segment;
+  readonly file: DiskFile;
+}
+
+export class SegmentSupply {
+  readonly #options: SegmentSupplyOptions;
+  #nextSequence: number;
+  #ready: NewSegment | undefined;
+  #inHand: Promise<void> | undefined;
+
+  constructor(options: SegmentSupplyOptions) {
+    this.#options = options;
+    this.#nextSequence = options.firstSequence;
+  }
+
+  /** An empty segment: the one made ahead, or one made now (then it throws the disk's error). */
+  take(): NewSegment {
+    const ready = this.#ready;
+    this.#ready = undefined;
+    if (ready !== undefined) return ready;
+    const { segment, head } = this.#next();
+    return { segment, file: this.#options.disk.createSync(segment.path, this.#options.segmentBytes, head) };
+  }
+
+  /** Has one ready soon. A failure shows when one is needed. */
+  prepare(): void {
+    if (this.#ready !== undefined || this.#inHand !== undefined) return;
+    const { segment, head } = this.#next();
+    this.#inHand = this.#options.disk
+      .create(segment.path, this.#options.segmentBytes, head)
+      .then((file) => {
+        this.#ready = { segment, file };
+      })
+      .catch((error: unknown) => {
+        this.#options.logger.warn('segment_not_prepared', { file: segment.path, error: String(error) });
+      })
+      .finally(() => {
+        this.#inHand = undefined;
+      });
+  }
+
+  /** Removes the one made ahead. */
+  async close(): Promise<void> {
+    await this.#inHand;
+    const ready = this.#ready;
+    this.#ready = undefined;
+    if (ready === undefined) return;
+    ready.file.close();
+    await this.#options.disk.remove(ready.segment.path);
+  }
+
+  #next(): { segment: Segment; head: Buffer } {
+    const { folder, slot, slots, storeId, clock, random } = this.#options;
+    const sequence = this.#nextSequence++;
+    const id = newSegmentId(random);
+    const head = encodeSegmentHeader({
+      version: SEGMENT_VERSION,
+      slot,
+      slots,
+      sequence,
+      id,
+      storeId,
+      createdMs: clock.nowMs(),
+    });
+    const path = join(folder, segmentFileName(sequence));
+    const sidecarPath = join(folder, sidecarFileName(sequence));
+    return {
+      segment: { journal: slot, sequence, path, sidecarPath, id, directory: undefined, isWarm: true },
+      head,
+    };
+  }
+}

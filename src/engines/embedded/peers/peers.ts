@@ -1,0 +1,79 @@
+/** The other slots' processes of the node: one client for each that is needed, and the server for what they ask. */
+import { createHash } from 'node:crypto';
+import { chmodSync, mkdirSync, realpathSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Logger } from '../../../core/contracts/telemetry.ts';
+import type { Clock } from '../../../core/ports/clock.ts';
+import type { OwnerStore } from './owner-store.ts';
+import { PeerClient } from './peer-client.ts';
+import { PeerServer } from './peer-server.ts';
+
+export interface PeersOptions {
+  readonly dataDir: string;
+  readonly slot: number;
+  readonly slots: number;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly own: () => OwnerStore;
+}
+
+/** What a Unix domain socket's path may hold, with some room (Linux 107, macOS 103). */
+const SOCKET_PATH_BYTES_MAX = 100;
+
+export class Peers {
+  readonly #options: PeersOptions;
+  readonly #clients = new Map<number, PeerClient>();
+  readonly #server: PeerServer | undefined;
+  readonly #folder: string | undefined;
+
+  /** With one slot there is nobody to talk to: no folder, no socket. The caller holds the slot's lock. */
+  constructor(options: PeersOptions) {
+    this.#options = options;
+    if (options.slots === 1) return;
+    this.#folder = socketFolder(options.dataDir);
+    mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
+    chmodSync(this.#folder, 0o700);
+    const path = this.#pathOf(options.slot);
+    rmSync(path, { force: true });
+    this.#server = new PeerServer({ ...options, path });
+  }
+
+  get requests(): number {
+    let requests = 0;
+    for (const client of this.#clients.values()) requests += client.requests;
+    return requests;
+  }
+
+  store(slot: number): OwnerStore {
+    let client = this.#clients.get(slot);
+    if (client === undefined) {
+      client = new PeerClient(slot, this.#pathOf(slot), this.#options.clock);
+      this.#clients.set(slot, client);
+    }
+    return client;
+  }
+
+  /** Resolves when what this process has asked and what it was asked is answered; nothing new is taken. */
+  async drain(): Promise<void> {
+    await Promise.all([...this.#clients.values()].map((client) => client.idle()));
+    await this.#server?.drain();
+  }
+
+  close(): void {
+    for (const client of this.#clients.values()) client.close();
+    this.#server?.close();
+  }
+
+  #pathOf(slot: number): string {
+    return join(this.#folder ?? '', `slot-${slot}.sock`);
+  }
+}
+
+/** `<dataDir>/run`, or, where that is too long for a socket, a private folder named after it. */
+function socketFolder(dataDir: string): string {
+  const near = join(dataDir, 'run');
+  if (Buffer.byteLength(join(near, 'slot-0000.sock')) <= SOCKET_PATH_BYTES_MAX) return near;
+  const name = createHash('sha256').update(realpathSync(dataDir)).digest('hex').slice(0, 24);
+  return join(tmpdir(), `tandem-${name}`);
+}

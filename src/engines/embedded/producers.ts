@@ -1,0 +1,156 @@
+/**
+ * Producers' states: in memory for those that have been heard of, in the state database once the segment with their records is
+ * sealed. Between the two the log itself has them: opening scans what was not sealed (recovery.ts).
+ */
+
+import type { Limits } from '../../core/limits.ts';
+import type { Clock } from '../../core/ports/clock.ts';
+import type { PartitionLog, ProducerState } from './log/partition-log.ts';
+import type { ProducerWindow } from './log/producer-window.ts';
+import { EMPTY_WINDOW } from './log/producer-window.ts';
+import type { StateDatabase } from './state-database.ts';
+import { asStoreErrors, inTransaction } from './state-database.ts';
+
+export interface ProducerRow {
+  readonly topic: string;
+  readonly partition: number;
+  readonly producerId: string;
+  readonly window: ProducerWindow;
+  readonly seenMs: number;
+}
+
+const ROWS_PER_TRANSACTION = 500;
+
+export class ProducerStates {
+  readonly #state: StateDatabase;
+  readonly #clock: Clock;
+  readonly #limits: Limits;
+  /** Changed since the last seal. */
+  #dirty = new Map<ProducerState, PartitionLog>();
+
+  constructor(state: StateDatabase, clock: Clock, limits: Limits) {
+    this.#state = state;
+    this.#clock = clock;
+    this.#limits = limits;
+  }
+
+  /** The state of a producer, an empty one if it is not known. Becomes the most recently seen. */
+  use(log: PartitionLog, producerId: string): ProducerState {
+    const known = log.producers.get(producerId);
+    if (known !== undefined) {
+      log.producers.delete(producerId);
+      log.producers.set(producerId, known);
+      return known;
+    }
+    const window = this.load(log.topic, log.partition, producerId) ?? EMPTY_WINDOW;
+    const state: ProducerState = { producerId, window, pending: undefined, seenMs: 0, isDirty: false };
+    log.producers.set(producerId, state);
+    if (log.producers.size > this.#limits.producersPerPartitionMax) this.#forgetOldest(log);
+    return state;
+  }
+
+  lastSequence(log: PartitionLog, producerId: string): number {
+    const window = log.producers.get(producerId)?.window ?? this.load(log.topic, log.partition, producerId);
+    return window?.lastSequence ?? 0;
+  }
+
+  /** What the flush has made durable counts from now on. */
+  confirm(log: PartitionLog, producer: ProducerState, nowMs: number): void {
+    producer.window = producer.pending ?? producer.window;
+    producer.pending = undefined;
+    producer.seenMs = nowMs;
+    if (producer.isDirty) return;
+    producer.isDirty = true;
+    this.#dirty.set(producer, log);
+  }
+
+  /**
+   * Writes what has changed since the last call, a few hundred rows at a turn. Must be done before the segment's sidecar is written.
+   * If it fails, what was not written counts as changed still.
+   */
+  async persist(): Promise<void> {
+    const dirty = [...this.#dirty];
+    this.#dirty = new Map();
+    for (let at = 0; at < dirty.length; at += ROWS_PER_TRANSACTION) {
+      try {
+        this.persistRows(dirty.slice(at, at + ROWS_PER_TRANSACTION).map(([state, log]) => rowOf(state, log)));
+      } catch (error) {
+        for (const [state, log] of dirty.slice(at)) this.#dirty.set(state, log);
+        throw error;
+      }
+      for (const [state] of dirty.slice(at, at + ROWS_PER_TRANSACTION)) state.isDirty = false;
+      await new Promise<void>((resolve) => this.#clock.soon(resolve));
+    }
+  }
+
+  persistRows(rows: readonly ProducerRow[]): void {
+    if (rows.length === 0) return;
+    inTransaction(this.#state.durable, () => {
+      // A row that another writer has brought further stays.
+      const insert = this.#state.durable.prepare(
+        `INSERT INTO producers (topic, partition, producer, last_sequence, runs, seen_ms) VALUES (?, ?, ?, ?, ?, ?)
+         ON CONFLICT DO UPDATE SET last_sequence = excluded.last_sequence, runs = excluded.runs, seen_ms = excluded.seen_ms
+         WHERE excluded.last_sequence >= producers.last_sequence`,
+      );
+      for (const { topic, partition, producerId, window, seenMs } of rows)
+        insert.run(topic, partition, producerId, window.lastSequence, JSON.stringify(window.runs), seenMs);
+    });
+  }
+
+  load(topic: string, partition: number, producerId: string): ProducerWindow | undefined {
+    const row = asStoreErrors(() =>
+      this.#state.durable
+        .prepare(
+          'SELECT last_sequence, runs FROM producers WHERE topic = ? AND partition = ? AND producer = ? AND seen_ms >= ?',
+        )
+        .get(topic, partition, producerId, this.#oldestMs()),
+    ) as { last_sequence: number; runs: string } | undefined;
+    if (row === undefined) return undefined;
+    return { lastSequence: row.last_sequence, runs: JSON.parse(row.runs) as number[] };
+  }
+
+  /** Deletes what has outlived limits.producerRetentionMs or, in the given partitions, goes beyond limits.producersPerPartitionMax. */
+  expire(logs: Iterable<PartitionLog>): void {
+    const oldestMs = this.#oldestMs();
+    for (const log of logs) {
+      if (log.producers.size === 0) continue;
+      for (const [producerId, state] of log.producers) {
+        if (state.seenMs >= oldestMs || state.pending !== undefined || state.isDirty) break;
+        log.producers.delete(producerId);
+      }
+      inTransaction(this.#state.durable, () => {
+        const { durable } = this.#state;
+        durable
+          .prepare('DELETE FROM producers WHERE topic = ? AND partition = ? AND seen_ms < ?')
+          .run(log.topic, log.partition, oldestMs);
+        durable
+          .prepare(
+            `DELETE FROM producers WHERE topic = ?1 AND partition = ?2 AND seen_ms <= (SELECT seen_ms FROM producers
+             WHERE topic = ?1 AND partition = ?2 ORDER BY seen_ms DESC LIMIT 1 OFFSET ?3)`,
+          )
+          .run(log.topic, log.partition, this.#limits.producersPerPartitionMax);
+      });
+    }
+  }
+
+  #oldestMs(): number {
+    return this.#clock.nowMs() - this.#limits.producerRetentionMs;
+  }
+
+  #forgetOldest(log: PartitionLog): void {
+    for (const [producerId, state] of log.producers) {
+      if (state.pending !== undefined) continue;
+      log.producers.delete(producerId);
+      this.#dirty.delete(state);
+      return;
+    }
+  }
+}
+
+const rowOf = ({ producerId, window, seenMs }: ProducerState, { topic, partition }: PartitionLog): ProducerRow => ({
+  topic,
+  partition,
+  producerId,
+  window,
+  seenMs,
+});

@@ -1,0 +1,125 @@
+/** The record store of a process: what its slot owns it does itself, the rest goes to the owner. */
+import type {
+  AppendBatch,
+  AppendResult,
+  PartitionState,
+  ReadResult,
+  RecordStore,
+} from '../../core/contracts/engine.ts';
+import { asTandemError, TandemError } from '../../core/errors.ts';
+import type { Position } from '../../core/position.ts';
+import type { TopicPartition } from '../../core/record.ts';
+import type { LocalStore } from './local-store.ts';
+import type { PartitionLog } from './log/partition-log.ts';
+import { ownerSlot } from './ownership.ts';
+import type { OwnerStore } from './peers/owner-store.ts';
+import type { StoredTopic, Topics } from './topics.ts';
+
+export interface RecordStoreOptions {
+  readonly local: LocalStore;
+  readonly topics: Topics;
+  readonly slot: number;
+  readonly slots: number;
+  /** The store of another slot. */
+  readonly peer: (slot: number) => OwnerStore;
+}
+
+export class EmbeddedRecordStore implements RecordStore {
+  readonly #options: RecordStoreOptions;
+  readonly #own: OwnerStore;
+  #isClosed = false;
+
+  constructor(options: RecordStoreOptions) {
+    this.#options = options;
+    this.#own = ownStore(options.local, (place) => this.#requireOwn(place));
+  }
+
+  /** This slot's own partitions, for itself and for its peers. */
+  get own(): OwnerStore {
+    return this.#own;
+  }
+
+  append(batch: AppendBatch): Promise<AppendResult> {
+    try {
+      return this.#owner(batch).append(batch);
+    } catch (error) {
+      return Promise.reject(asTandemError(error));
+    }
+  }
+
+  async read(partition: TopicPartition, from: Position, bytesMax: number): Promise<ReadResult> {
+    return this.#owner(partition).read(partition, from, bytesMax);
+  }
+
+  async state(partition: TopicPartition): Promise<PartitionState> {
+    return this.#owner(partition).state(partition);
+  }
+
+  watch(partition: TopicPartition, wake: () => void): () => void {
+    return this.#owner(partition).watch(partition, wake);
+  }
+
+  async trim(partition: TopicPartition, beforeOffset: number): Promise<number> {
+    return this.#owner(partition).trim(partition, beforeOffset);
+  }
+
+  async lastSequence(partition: TopicPartition, producerId: string): Promise<number> {
+    return this.#owner(partition).lastSequence(partition, producerId);
+  }
+
+  async claim(partition: TopicPartition, term: number): Promise<void> {
+    return this.#owner(partition).claim(partition, term);
+  }
+
+  localPartitions(topic: string): readonly number[] {
+    const info = this.#options.topics.lookUp(topic);
+    if (info === undefined) throw new TandemError('TANDEM_TOPIC_UNKNOWN', { detail: topic });
+    const all = Array.from({ length: info.partitions }, (_, partition) => partition);
+    const own = all.filter((partition) => this.#slotOf(info, partition) === this.#options.slot);
+    return own.length === 0 ? all : own;
+  }
+
+  /** From now on every call is refused. */
+  close(): void {
+    this.#isClosed = true;
+  }
+
+  #owner(place: TopicPartition): OwnerStore {
+    if (this.#isClosed) throw new TandemError('TANDEM_DRAINING');
+    const slot = this.#slotOf(this.#requireTopic(place), place.partition);
+    return slot === this.#options.slot ? this.#own : this.#options.peer(slot);
+  }
+
+  #requireOwn(place: TopicPartition): PartitionLog {
+    this.#requireTopic(place);
+    return this.#options.local.log(place.topic, place.partition);
+  }
+
+  #requireTopic({ topic, partition }: TopicPartition): StoredTopic {
+    const { topics } = this.#options;
+    let info = topics.lookUp(topic);
+    if (info === undefined) throw new TandemError('TANDEM_TOPIC_UNKNOWN', { detail: topic });
+    // Another process may have added partitions.
+    if (partition >= info.partitions) info = topics.reload(topic) ?? info;
+    if (!Number.isInteger(partition) || partition < 0 || partition >= info.partitions)
+      throw new TandemError('TANDEM_PARTITION_UNKNOWN', { detail: `${topic}/${partition}` });
+    return info;
+  }
+
+  #slotOf(topic: StoredTopic, partition: number): number {
+    return ownerSlot(topic.name, topic.initialPartitions, partition, this.#options.slots);
+  }
+}
+
+/** `logOf` throws if there is no such partition. */
+function ownStore(local: LocalStore, logOf: (place: TopicPartition) => PartitionLog): OwnerStore {
+  return {
+    append: (batch) => local.append(logOf(batch), batch),
+    read: async (place, from, bytesMax) => local.read(logOf(place), from, bytesMax),
+    state: async (place) => local.state(logOf(place)),
+    watch: (place, wake) => local.watch(logOf(place), wake),
+    trim: async (place, beforeOffset) => local.trim(logOf(place), beforeOffset),
+    lastSequence: async (place, producerId) => local.lastSequence(logOf(place), producerId),
+    claim: async (place, term) => local.claim(logOf(place), term),
+  };
+}

@@ -1,0 +1,315 @@
+/**
+ * Opening a journal: every segment that is not sealed is scanned, cut at its end, indexed and sealed, so that afterwards the folder
+ * holds sealed segments only and the journal goes on in a new one. Damage is logged with file, place and the offsets that are lost;
+ * the file is left as it is, reads that come upon it answer TANDEM_LOG_CORRUPT.
+ *
+ * A segment without a batch is deleted. A missing or damaged sidecar is made again. If the segment belongs to another state database
+ * than the present one (that was lost), its topics are created again and its producers remembered again.
+ */
+import { join } from 'node:path';
+import type { Logger } from '../../core/contracts/telemetry.ts';
+import { TandemError } from '../../core/errors.ts';
+import type { Disk } from '../../core/ports/disk.ts';
+import { partitionKey } from '../../core/record.ts';
+import type { BatchHeader } from './log/batch-format.ts';
+import { GrowingExtent } from './log/extent.ts';
+import type { ProducerWindow } from './log/producer-window.ts';
+import { advanceWindow, EMPTY_WINDOW } from './log/producer-window.ts';
+import type { ScanResult } from './log/recovery-scan.ts';
+import { scanSegment } from './log/recovery-scan.ts';
+import type { Segment } from './log/segment.ts';
+import type { SegmentHeader } from './log/segment-format.ts';
+import {
+  decodeSegmentHeader,
+  SEGMENT_HEADER_BYTES,
+  SEGMENT_VERSION,
+  segmentFileName,
+  sequenceOfFile,
+  sidecarFileName,
+} from './log/segment-format.ts';
+import { encodeSidecar, SIDECAR_HEADER_BYTES, SidecarDirectory } from './log/sidecar-format.ts';
+import { ownerSlot } from './ownership.ts';
+import type { ProducerRow, ProducerStates } from './producers.ts';
+import type { StateDatabase } from './state-database.ts';
+import type { Topics } from './topics.ts';
+
+export interface RecoveryOptions {
+  readonly disk: Disk;
+  readonly logger: Logger;
+  readonly state: StateDatabase;
+  readonly topics: Topics;
+  readonly producers: ProducerStates;
+}
+
+export interface RecoveryReport {
+  scannedSegments: number;
+  tornTails: number;
+  damages: number;
+}
+
+/** What a scan finds. */
+export interface SegmentContents {
+  readonly extents: ReadonlyMap<string, GrowingExtent>;
+  readonly producers: readonly ProducerRow[];
+  readonly result: ScanResult;
+}
+
+interface Found {
+  readonly segment: Segment;
+  readonly header: SegmentHeader;
+}
+
+/** Recovers a journal's folder. Returns its highest sequence (0: none). Errors: TANDEM_DATA_VERSION, TANDEM_DISK_FULL, TANDEM_STORE_FAILED. */
+export function recoverJournal(
+  options: RecoveryOptions,
+  folder: string,
+  journal: number,
+  report: RecoveryReport,
+): number {
+  const { disk } = options;
+  const names = disk.listSync(folder);
+  for (const name of names) {
+    const sequence = sequenceOfFile(name, 'idx');
+    const isStray = sequence !== undefined && !names.includes(segmentFileName(sequence));
+    if (isStray || name.endsWith('.draft')) disk.removeSync(join(folder, name));
+  }
+  let highest = 0;
+  for (const name of names.sort()) {
+    const sequence = sequenceOfFile(name, 'seg');
+    if (sequence === undefined) continue;
+    highest = Math.max(highest, sequence);
+    recoverSegment(options, folder, journal, sequence, report);
+  }
+  return highest;
+}
+
+/** The sealed segments of a journal: those with a sidecar. Others are being written by their own slot just now. */
+export function sealedSegments(disk: Disk, folder: string, journal: number): Segment[] {
+  const segments: Segment[] = [];
+  const names = new Set(disk.listSync(folder));
+  for (const name of names) {
+    const sequence = sequenceOfFile(name, 'seg');
+    if (sequence === undefined || !names.has(sidecarFileName(sequence))) continue;
+    const sidecarPath = join(folder, sidecarFileName(sequence));
+    const directory = readDirectory(disk, sidecarPath);
+    if (directory === undefined) continue;
+    const path = join(folder, name);
+    segments.push({ journal, sequence, path, sidecarPath, id: directory.facts.segmentId, directory, isWarm: false });
+  }
+  return segments.sort((a, b) => a.sequence - b.sequence);
+}
+
+function recoverSegment(
+  options: RecoveryOptions,
+  folder: string,
+  journal: number,
+  sequence: number,
+  report: RecoveryReport,
+): void {
+  const { disk, state, topics } = options;
+  const path = join(folder, segmentFileName(sequence));
+  const sidecarPath = join(folder, sidecarFileName(sequence));
+  const header = readSegmentHeader(disk, path);
+  if (header === undefined) {
+    removeOrReport(options, path, report);
+    return;
+  }
+  if (header.version !== SEGMENT_VERSION)
+    throw new TandemError('TANDEM_DATA_VERSION', { detail: `${path} has version ${header.version}` });
+  const isOurs = header.storeId === state.storeId;
+  const directory = isOurs ? readDirectory(disk, sidecarPath) : undefined;
+  if (directory !== undefined && directory.facts.segmentId.low === header.id.low) {
+    ensureTopics(topics, directoryTopics(directory, topics));
+    return;
+  }
+  const segment = { journal, sequence, path, sidecarPath, id: header.id, directory: undefined, isWarm: false };
+  sealFound(options, { segment, header }, report);
+}
+
+function sealFound(options: RecoveryOptions, { segment, header }: Found, report: RecoveryReport): void {
+  const { disk, logger, producers, topics } = options;
+  const { extents, producers: rows, result } = readSegment(options, segment, header);
+  report.scannedSegments++;
+  if (result.isTorn) {
+    report.tornTails++;
+    logger.info('torn_tail_cut', { file: segment.path, bytePosition: result.end });
+  }
+  for (const { from, to, header: lost } of result.damages) {
+    report.damages++;
+    const what = lost === undefined ? {} : lostRecords(lost);
+    logger.error('log_damaged', { file: segment.path, bytePosition: from, nextBytePosition: to, ...what });
+  }
+  if (extents.size === 0 && result.damages.length === 0) {
+    disk.removeSync(segment.path);
+    disk.removeSync(segment.sidecarPath);
+    return;
+  }
+  ensureTopics(topics, extentTopics(extents));
+  if (result.hasUnknownLoss) renewEpochs(options, header, extents, result);
+  const file = disk.openSync(segment.path, 'write');
+  try {
+    file.truncateSync(result.end);
+    file.dataSyncSync();
+  } finally {
+    file.close();
+  }
+  producers.persistRows(rows);
+  disk.replaceSync(segment.sidecarPath, sidecarOf(segment, header.slot, result, extents));
+}
+
+export function sidecarOf(
+  segment: Segment,
+  slot: number,
+  result: { readonly end: number; readonly hasUnknownLoss: boolean },
+  extents: ReadonlyMap<string, GrowingExtent>,
+): Buffer[] {
+  const { end, hasUnknownLoss } = result;
+  return encodeSidecar({ segmentId: segment.id, slot, end, hasUnknownLoss }, extents.values());
+}
+
+const lostRecords = ({ topic, partition, firstOffset, count }: BatchHeader) => ({
+  topic,
+  partition,
+  fromOffset: firstOffset,
+  nextOffset: firstOffset + count,
+});
+
+/** The whole contents of a segment, by scanning it. */
+export function readSegment(
+  options: Pick<RecoveryOptions, 'disk' | 'producers'>,
+  segment: Segment,
+  header: Pick<SegmentHeader, 'id'>,
+): SegmentContents {
+  const bytes = readWhole(options.disk, segment.path);
+  const extents = new Map<string, GrowingExtent>();
+  const producers = new Map<string, ProducerRow>();
+  const result = scanSegment(bytes, header.id, (batch, position) => {
+    const key = partitionKey(batch.topic, batch.partition);
+    let extent = extents.get(key);
+    if (extent === undefined) {
+      extent = new GrowingExtent(batch.topic, batch.partition, batch.firstOffset, batch.timeMs);
+      extents.set(key, extent);
+    }
+    extent.add(position, batch.totalBytes, batch.firstOffset, batch.count, batch.timeMs);
+    if (batch.producerId !== '') followProducer(options.producers, producers, `${key}/${batch.producerId}`, batch);
+  });
+  return { extents, producers: [...producers.values()], result };
+}
+
+function followProducer(states: ProducerStates, rows: Map<string, ProducerRow>, key: string, batch: BatchHeader): void {
+  const { topic, partition, producerId, sequence, firstOffset, count, timeMs } = batch;
+  const before: ProducerWindow = rows.get(key)?.window ?? states.load(topic, partition, producerId) ?? EMPTY_WINDOW;
+  // The database may already have this batch: then it also has all before it.
+  const window = sequence > before.lastSequence ? advanceWindow(before, sequence, firstOffset, count) : before;
+  rows.set(key, { topic, partition, producerId, window, seenMs: timeMs });
+}
+
+function readSegmentHeader(disk: Disk, path: string): SegmentHeader | undefined {
+  const file = disk.openSync(path, 'read');
+  try {
+    const bytes = Buffer.alloc(SEGMENT_HEADER_BYTES);
+    file.readSync(bytes, 0);
+    return decodeSegmentHeader(bytes);
+  } finally {
+    file.close();
+  }
+}
+
+function readWhole(disk: Disk, path: string): Buffer {
+  const file = disk.openSync(path, 'read');
+  try {
+    const bytes = Buffer.allocUnsafeSlow(file.sizeSync());
+    return bytes.subarray(0, file.readSync(bytes, 0));
+  } finally {
+    file.close();
+  }
+}
+
+function readDirectory(disk: Disk, path: string): SidecarDirectory | undefined {
+  try {
+    const file = disk.openSync(path, 'read');
+    try {
+      const head = Buffer.alloc(SIDECAR_HEADER_BYTES);
+      file.readSync(head, 0);
+      const bytes = Buffer.alloc(SidecarDirectory.bytesOf(head) ?? 0);
+      file.readSync(bytes, 0);
+      return SidecarDirectory.decode(bytes);
+    } finally {
+      file.close();
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** A file without a valid header: made by a process that died while making it (then it is all zeros), or damaged. */
+function removeOrReport({ disk, logger }: RecoveryOptions, path: string, report: RecoveryReport): void {
+  if (readWhole(disk, path).every((byte) => byte === 0)) {
+    disk.removeSync(path);
+    return;
+  }
+  report.damages++;
+  logger.error('log_damaged', {
+    file: path,
+    bytePosition: 0,
+    consequence: 'the header of the segment is damaged: none of its records can be read',
+  });
+}
+
+function ensureTopics(topics: Topics, partitions: ReadonlyMap<string, number>): void {
+  for (const [name, count] of partitions) {
+    const known = topics.lookUp(name);
+    if (known !== undefined && known.partitions >= count) continue;
+    const { retentionMs, retentionBytes } = known ?? { retentionMs: null, retentionBytes: null };
+    topics.ensureNow({ name, partitions: count, retentionMs, retentionBytes });
+  }
+}
+
+function extentTopics(extents: ReadonlyMap<string, GrowingExtent>): Map<string, number> {
+  const partitions = new Map<string, number>();
+  for (const { topic, partition } of extents.values())
+    partitions.set(topic, Math.max(partitions.get(topic) ?? 0, partition + 1));
+  return partitions;
+}
+
+/** Only topics of which a partition was not met before in this process: names are the costly part of a large directory. */
+function directoryTopics(directory: SidecarDirectory, topics: Topics): Map<string, number> {
+  const partitions = new Map<string, number>();
+  for (let row = 0; row < directory.rows; row++) {
+    const hash = directory.hashOf(row);
+    if (topics.metHashes.has(hash)) continue;
+    topics.metHashes.add(hash);
+    const { topic, partition } = directory.summary(row);
+    partitions.set(topic, Math.max(partitions.get(topic) ?? 0, partition + 1));
+  }
+  return partitions;
+}
+
+/**
+ * Batches are lost of which not even the partition is known. Whoever of this journal's partitions has nothing after the place may have
+ * lost its last records: its offsets will be given again, so it gets a new epoch and old positions are refused.
+ */
+function renewEpochs(
+  { topics, logger }: RecoveryOptions,
+  header: SegmentHeader,
+  extents: ReadonlyMap<string, GrowingExtent>,
+  result: ScanResult,
+): void {
+  const lastDamage = result.damages.findLast((damage) => damage.header === undefined);
+  topics.refresh();
+  let renewed = 0;
+  for (const topic of topics.known()) {
+    for (let partition = 0; partition < topic.partitions; partition++) {
+      if (ownerSlot(topic.name, topic.initialPartitions, partition, header.slots) !== header.slot) continue;
+      const positions = extents.get(partitionKey(topic.name, partition))?.positions;
+      if ((positions?.at(-1) ?? -1) > (lastDamage?.from ?? 0)) continue;
+      topics.renewEpoch(topic.name, partition);
+      renewed++;
+    }
+  }
+  logger.error('epochs_renewed', {
+    partitions: renewed,
+    reason: 'records at the ends of these partitions may be lost',
+  });
+}
