@@ -1,8 +1,6 @@
 /** `tandem doctor`: looks at what usually goes wrong, and says what to do about it. Changes nothing. */
 import type { Command } from 'commander';
-import { loadConfig } from '../config/load.ts';
 import type { ConfigProblem } from '../config/problems.ts';
-import { describeProblem } from '../config/problems.ts';
 import type { TandemConfig } from '../config/tandem-config.ts';
 import { asTandemError } from '../core/errors.ts';
 import { type Check, checkData } from './doctor-data.ts';
@@ -31,7 +29,7 @@ async function doctor(options: DoctorOptions): Promise<number> {
     if (options.json !== true) printCheck(check);
   };
   tell(checkNode());
-  const config = checkConfig(options, tell);
+  const config = await checkConfig(options, tell);
   if (config !== undefined) {
     for (const check of await checkPorts(config)) tell(check);
     tell(checkFileDescriptors(config));
@@ -41,7 +39,9 @@ async function doctor(options: DoctorOptions): Promise<number> {
   return checks.some(({ result }) => result === 'failed') ? EXIT.failed : EXIT.ok;
 }
 
-function checkConfig(options: DoctorOptions, tell: (check: Check) => void): TandemConfig | undefined {
+async function checkConfig(options: DoctorOptions, tell: (check: Check) => void): Promise<TandemConfig | undefined> {
+  const { loadConfig } = await import('../config/load.ts');
+  const { describeProblem } = await import('../config/problems.ts');
   try {
     const config = loadConfig({ configPath: options.config, flags: { data: options.data } });
     tell({ name: 'config', result: 'ok', finding: config.configPath ?? 'defaults (no config file)' });

@@ -95,8 +95,8 @@ class Publisher {
       body: records.map((record) => this.#line(record)).join(''),
     });
     this.#sequence += records.length;
-    const answer = (await response.json()) as Receipt | readonly Receipt[];
-    return Array.isArray(answer) ? (answer as readonly Receipt[]) : [answer as Receipt];
+    const answer = (await response.json()) as Receipt | { readonly receipts: readonly Receipt[] };
+    return 'receipts' in answer ? answer.receipts : [answer];
   }
 
   #producerHeaders(): { [name: string]: string } {

@@ -1,4 +1,4 @@
-/** What the admin API and `GET /topics` answer, as far as the commands read it. */
+/** What the admin API and `GET /topics` and `GET /topics/:topic` answer, as far as the commands read it. */
 export interface NodeReport {
   readonly name: string;
   readonly role: string;
@@ -18,9 +18,15 @@ export interface NodeReport {
   }[];
 }
 
-export interface TopicReport {
+export interface TopicSummary {
   readonly name: string;
-  readonly partitions: readonly {
+  readonly partitions: number;
+  readonly retentionMs: number | null;
+  readonly retentionBytes: number | null;
+}
+
+export interface TopicReport extends TopicSummary {
+  readonly state: readonly {
     readonly partition: number;
     readonly epoch: string;
     readonly firstOffset: number;

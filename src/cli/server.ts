@@ -55,20 +55,22 @@ function reasonOf(error: unknown): string {
 async function errorOf(response: Response): Promise<TandemError> {
   const text = await response.text();
   try {
-    const body = JSON.parse(text) as { error?: ErrorBody } & ErrorBody;
-    const { code, message = '', data } = body.error ?? body;
-    if (isErrorCode(code)) {
-      const prefix = ERRORS[code].message;
-      const detail = message.startsWith(`${prefix}: `) ? message.slice(prefix.length + 2) : message;
-      return new TandemError(code, {
-        ...(detail === prefix ? {} : { detail }),
-        ...(data === undefined ? {} : { data }),
-      });
-    }
+    const body = JSON.parse(text) as { readonly error?: ErrorBody } & ErrorBody;
+    return refusalOf(body.error ?? body);
   } catch {
     // Not JSON: not a Tandem server, or something between.
+    return new TandemError('TANDEM_INTERNAL', { detail: `HTTP ${response.status} ${text.slice(0, 200)}` });
   }
-  return new TandemError('TANDEM_INTERNAL', { detail: `HTTP ${response.status} ${text.slice(0, 200)}` });
+}
+
+/** What a server said, as the error that it was there. */
+export function refusalOf({ code, message = '', data }: ErrorBody): TandemError {
+  if (!isErrorCode(code)) return new TandemError('TANDEM_INTERNAL', { detail: `${code}: ${message}` });
+  const prefix = `${ERRORS[code].message}: `;
+  return new TandemError(code, {
+    ...(message.startsWith(prefix) ? { detail: message.slice(prefix.length) } : {}),
+    ...(data === undefined ? {} : { data }),
+  });
 }
 
 interface ErrorBody {

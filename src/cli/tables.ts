@@ -1,6 +1,6 @@
 /** `tandem status`, `topics` and `consume` in the form in which people read them. */
-import type { ConsumerReport, NodeReport, TopicReport } from './reports.ts';
-import { countText, durationText, styled, table } from './terminal.ts';
+import type { ConsumerReport, NodeReport, TopicReport, TopicSummary } from './reports.ts';
+import { bytesText, countText, durationText, styled, table } from './terminal.ts';
 
 export function statusText(report: NodeReport, nowMs: number): string {
   const { name, role, term, health, slots, listeners, engine, uptimeMs } = report;
@@ -24,18 +24,30 @@ export function statusText(report: NodeReport, nowMs: number): string {
   ].join('\n');
 }
 
-export function topicsText(topics: readonly TopicReport[]): string {
+export function topicsText(topics: readonly (TopicSummary | TopicReport)[]): string {
   if (topics.length === 0) return 'There are no topics yet; a first record creates one.';
-  const rows = topics.flatMap(({ name, partitions }) =>
-    partitions.map(({ partition, firstOffset, nextOffset }) => [
-      name,
-      partition,
-      countText(firstOffset),
-      countText(nextOffset),
-      countText(nextOffset - firstOffset),
-    ]),
-  );
-  return table(['topic', 'partition', 'first', 'next', 'records'], rows);
+  const rows = topics.map((topic) => [
+    topic.name,
+    topic.partitions,
+    'state' in topic ? countText(recordsIn(topic)) : '-',
+    topic.retentionMs === null ? '-' : durationText(topic.retentionMs),
+    topic.retentionBytes === null ? '-' : bytesText(topic.retentionBytes),
+  ]);
+  return table(['topic', 'partitions', 'records', 'kept for', 'kept per partition'], rows);
+}
+
+const recordsIn = ({ state }: TopicReport): number =>
+  state.reduce((sum, { firstOffset, nextOffset }) => sum + nextOffset - firstOffset, 0);
+
+export function topicText(topic: TopicReport): string {
+  const rows = topic.state.map(({ partition, epoch, firstOffset, nextOffset }) => [
+    partition,
+    firstOffset,
+    nextOffset,
+    nextOffset - firstOffset,
+    epoch,
+  ]);
+  return `${topicsText([topic])}\n\n${table(['partition', 'first', 'next', 'records', 'epoch'], rows)}`;
 }
 
 export function consumersText(consumers: readonly ConsumerReport[]): string {

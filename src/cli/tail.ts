@@ -7,7 +7,7 @@ import { TandemError } from '../core/errors.ts';
 import { countOf } from './bench.ts';
 import { readEvents, type ServerEvent } from './event-stream.ts';
 import { action, type ClientOptions, serverOf, withServer } from './options.ts';
-import { request } from './server.ts';
+import { refusalOf, request } from './server.ts';
 import { err, out, styled } from './terminal.ts';
 
 interface TailOptions extends ClientOptions {
@@ -27,8 +27,6 @@ interface RecordEvent {
 const RECONNECT_MS = 500;
 const RECONNECTS_MAX = 60;
 const COUNT_MAX = Number.MAX_SAFE_INTEGER;
-/** Whatever is tried again, these will not change. */
-const FINAL_CODES = new Set(['TANDEM_POSITION_LOST', 'TANDEM_POSITION_MALFORMED', 'TANDEM_TOPIC_UNKNOWN']);
 
 export function addTail(program: Command): void {
   withServer(program.command('tail'))
@@ -61,6 +59,7 @@ class Follower {
   readonly #signal: AbortSignal;
   readonly #countMax: number;
   #count = 0;
+  #isConnected = false;
 
   constructor(topic: string, options: TailOptions, signal: AbortSignal) {
     this.#topic = topic;
@@ -70,18 +69,16 @@ class Follower {
   }
 
   async run(): Promise<void> {
-    for (let failures = 0; !this.#isDone; ) {
+    for (let failures = 0; !this.#isDone; failures++) {
+      if (failures > 0) await new Promise((resolve) => setTimeout(resolve, RECONNECT_MS));
       try {
-        const before = this.#count;
+        this.#isConnected = false;
         await this.#follow();
-        failures = this.#count > before ? 0 : failures + 1;
       } catch (thrown) {
         if (this.#signal.aborted) return;
-        failures++;
         if (!this.#isWorthTrying(thrown, failures)) throw thrown;
       }
-      if (failures > RECONNECTS_MAX) throw new TandemError('TANDEM_SERVER_UNREACHABLE', { detail: this.#options.url });
-      if (!this.#isDone) await new Promise((resolve) => setTimeout(resolve, RECONNECT_MS));
+      if (this.#isConnected) failures = 0;
     }
   }
 
@@ -92,7 +89,7 @@ class Follower {
   /** A server that never answered, and a refusal, end the command; a connection that breaks later does not. */
   #isWorthTrying(thrown: unknown, failures: number): boolean {
     if (this.position === undefined || failures > RECONNECTS_MAX) return false;
-    return !(thrown instanceof TandemError) || (thrown.retryable && !FINAL_CODES.has(thrown.code));
+    return !(thrown instanceof TandemError) || thrown.retryable;
   }
 
   async #follow(): Promise<void> {
@@ -116,14 +113,23 @@ class Follower {
   }
 
   #take({ event, data, id }: ServerEvent): void {
+    this.#isConnected = true;
     if (id !== '') this.position = id;
-    if (event !== 'message' && event !== 'record') {
-      if (event !== 'subscribed') err(styled('yellow', `${event} ${data}`));
-      return;
+    switch (event) {
+      case 'message':
+        this.#count++;
+        if (this.#options.json) out(data);
+        else printRecord(JSON.parse(data) as RecordEvent);
+        return;
+      case 'position':
+        if (!(JSON.parse(data) as { isComplete: boolean }).isComplete)
+          err(styled('yellow', 'the position is lost: records were missed'));
+        return;
+      case 'closing':
+        throw refusalOf(JSON.parse(data) as { code: string; message: string });
+      default:
+        err(styled('yellow', `${event} ${data}`));
     }
-    this.#count++;
-    if (this.#options.json) out(data);
-    else printRecord(JSON.parse(data) as RecordEvent);
   }
 }
 

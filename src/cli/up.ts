@@ -1,8 +1,8 @@
 /** `tandem up`: runs a node in this process until a signal ends it, and says at the start where everything is. */
 import type { Command } from 'commander';
-import { type ConfigSources, loadConfig } from '../config/load.ts';
+import type { ConfigSources } from '../config/load.ts';
 import type { ListenConfig, TandemConfig } from '../config/tandem-config.ts';
-import { type NodeReady, runNode } from '../topology/keeper-main.ts';
+import type { NodeReady } from '../topology/keeper-main.ts';
 import { action, type OutputOptions, withJson } from './options.ts';
 import { out, printJson, styled } from './terminal.ts';
 import { VERSION } from './version.ts';
@@ -31,6 +31,9 @@ export function addUp(program: Command): void {
 }
 
 async function up(options: UpOptions): Promise<number> {
+  // Loaded here: no other command needs them, and they are most of what takes time to load.
+  const { loadConfig } = await import('../config/load.ts');
+  const { runNode } = await import('../topology/keeper-main.ts');
   const load = (): TandemConfig => loadConfig(sourcesOf(options));
   const config = load();
   return runNode({

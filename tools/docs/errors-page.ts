@@ -7,7 +7,7 @@ const INTRODUCTION = `# Errors
 
 Every error that leaves Tandem has one of these codes, on every protocol. A code never changes its meaning; texts may.
 
-- HTTP: the status below and a JSON body \`{"code","message","hint","retryable","data"?}\`.
+- HTTP: the status below and a JSON body \`{"error":{"code","message","hint","retryable","data"?}}\`.
 - WebSocket (JSON-RPC 2.0): \`error.code\` is the number below, \`error.data.code\` the code.
 - TCP: \`ERR <code> <text>\`.
 - A WebSocket that is ended by an error is closed with the close code: 4000-4099 do not reconnect, 4100-4199 reconnect with back-off,
