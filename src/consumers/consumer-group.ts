@@ -4,33 +4,18 @@
  * A partition has one reader at a time: the next one (another term, a resume, a skip) begins when the one before has ended.
  * Pausing and stopping concern this process and do not survive it; committed offsets do.
  */
-import type { Assignment, GroupStore, Membership, RecordStore, TopicCatalog } from '../core/contracts/engine.ts';
-import type { Logger } from '../core/contracts/telemetry.ts';
+import type { Assignment, Membership } from '../core/contracts/engine.ts';
 import { asTandemError, TandemError } from '../core/errors.ts';
-import { type Clock, delay } from '../core/ports/clock.ts';
-import type { Random } from '../core/ports/random.ts';
+import { delay } from '../core/ports/clock.ts';
 import { ABORT_GRACE_MS } from './attempts.ts';
 import type { ConsumerConfig } from './consumer-config.ts';
+import type { ConsumerParts } from './consumer-parts.ts';
 import { type ConsumerStatus, newTotals, type PartitionPhase, type PartitionStatus } from './consumer-status.ts';
-import type { DeadLetters } from './dead-letters.ts';
 import { liveFeed } from './feed.ts';
 import { PartitionReader } from './partition-reader.ts';
 import { Replay, type ReplayResult } from './replay.ts';
 import { backoffDelayMs, STORE_RETRY } from './retry.ts';
 import type { Target } from './targets/target.ts';
-
-/** What all consumers of a process share. */
-export interface ConsumerParts {
-  readonly store: RecordStore;
-  readonly groups: GroupStore;
-  readonly topics: TopicCatalog;
-  readonly deadLetters: DeadLetters;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: Logger;
-  /** Errors: TANDEM_HANDLER_INVALID. */
-  readonly loadTarget: (config: ConsumerConfig) => Promise<Target>;
-}
 
 export interface SkipResult {
   readonly partition: number;

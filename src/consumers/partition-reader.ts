@@ -203,6 +203,7 @@ export class PartitionReader {
       }
     }
     this.#source.stop();
+    if (this.#position !== undefined) this.#committer.advance(this.#offsets.lowest);
     await this.#lanes.idle();
   }
 

@@ -17,7 +17,7 @@ import type { TandemRecord } from '../core/record.ts';
 import { recordsOf } from '../core/record-set.ts';
 import { ABORT_GRACE_MS } from './attempts.ts';
 import type { ConsumerConfig } from './consumer-config.ts';
-import type { ConsumerParts } from './consumer-group.ts';
+import type { ConsumerParts } from './consumer-parts.ts';
 import { newTotals } from './consumer-status.ts';
 import { deadTopicOf, OmittedRecord, recordOfLetter } from './dead-letters.ts';
 import { DeliveredRecord } from './delivered-record.ts';

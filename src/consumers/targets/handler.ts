@@ -56,10 +56,14 @@ function outcomeOf(returned: unknown): Outcome | Promise<Outcome> {
 
 const done = (): Outcome => undefined;
 
-/** The message, and the place in a file if the stack names one. */
+/** A path and a line in a stack; not those of Node's own modules (`node:internal/…`). */
+const PLACE = /(?<=^|[\s(]|file:\/\/)(\/[^\s:()]+|[A-Za-z]:[\\/][^\s:()]+):(\d+)/;
+
+/** The message, and the place in a file if the stack names one: for a syntax error in plain JavaScript it does not. */
 function describe(path: string, thrown: unknown): string {
   if (!(thrown instanceof Error)) return `${path}: threw ${typeof thrown}`;
-  const place = /(?:file:\/\/)?(\/[^\s:()]+|[A-Za-z]:[\\/][^\s:()]+):(\d+)/.exec(thrown.stack ?? '');
-  const where = place === null ? path : `${place[1]}:${place[2]}`;
-  return `${where}: ${thrown.name}: ${thrown.message}`;
+  const place = PLACE.exec(thrown.stack ?? '');
+  const problem = `${thrown.name}: ${thrown.message}`;
+  if (place !== null) return `${place[1]}:${place[2]}: ${problem}`;
+  return thrown instanceof SyntaxError ? `${path}: ${problem} ("node --check" shows the line)` : `${path}: ${problem}`;
 }

@@ -1,0 +1,228 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { keyed, openBench, TOPIC, until, untilWithTime, withTime } from './consumers.fixture.ts';
+import type { HandlerContext, HandlerRecord } from './handler-api.ts';
+
+const numbers = (count: number, from = 0): string[] => Array.from({ length: count }, (_, i) => String(from + i));
+
+test('delivers a backlog and then what comes, in order, with the whole record', async (t) => {
+  const bench = await openBench(t);
+  const seen: HandlerRecord[] = [];
+  const { consumers } = bench.openWorker({ module: { save: (record: HandlerRecord) => void seen.push(record) } });
+  await bench.append(...numbers(1000));
+  await consumers.start();
+  await until(() => seen.length === 1000, 'the backlog');
+  await bench.append({ key: 'k', headers: { h: 'v' }, data: Buffer.from('{"a":1}') });
+  await until(() => seen.length === 1001, 'the live record');
+  assert.deepEqual(
+    seen.slice(0, 1000).map(({ text }) => text),
+    numbers(1000),
+  );
+  const last = seen[1000] as HandlerRecord;
+  assert.deepEqual(
+    [last.topic, last.partition, last.offset, last.key, last.headers, last.json()],
+    [TOPIC, 0, 1000, 'k', { h: 'v' }, { a: 1 }],
+  );
+  assert.equal(last.id, `orders/0/${last.epoch}/1000`);
+  assert.equal(last.timeMs, bench.clock.nowMs());
+});
+
+test('commits by time and by count, and the next process goes on from there', async (t) => {
+  const bench = await openBench(t);
+  const seen: string[] = [];
+  const module = { default: (record: HandlerRecord) => void seen.push(record.text) };
+  const first = bench.openWorker({ module });
+  await bench.append(...numbers(50));
+  await first.consumers.start();
+  await until(() => seen.length === 50, 'all are handled');
+  assert.equal(await bench.committed('save'), undefined, 'no time has passed');
+  await bench.clock.advance(100);
+  assert.equal(await bench.committed('save'), 50);
+  await bench.append(...numbers(10_000, 50));
+  await until(async () => (await bench.committed('save')) === 10_050, 'a commit by count, without time');
+  first.engine.kill();
+  await bench.append('after');
+  const second = bench.openWorker({ module });
+  await second.consumers.start();
+  await until(() => seen.length === 10_051, 'the second process');
+  assert.equal(seen.at(-1), 'after');
+});
+
+test('start: now begins at the end, and stays there when the process dies before it handled anything', async (t) => {
+  const bench = await openBench(t);
+  await bench.append('old');
+  const consumers = [{ start: 'now' as const }];
+  const first = bench.openWorker({ consumers, module: { save: () => assert.fail('nothing is to be delivered') } });
+  await first.consumers.start();
+  await until(async () => (await bench.committed('save')) === 1, 'the beginning is committed');
+  first.engine.kill();
+  await bench.append('new');
+  const seen: string[] = [];
+  const second = bench.openWorker({
+    consumers,
+    module: { save: (record: HandlerRecord) => void seen.push(record.text) },
+  });
+  await second.consumers.start();
+  await until(() => seen.length === 1, 'the record in between');
+  assert.deepEqual(seen, ['new']);
+});
+
+test('pause finishes what runs and commits it; resume goes on; lag is told meanwhile', async (t) => {
+  const bench = await openBench(t);
+  const running: (() => void)[] = [];
+  const seen: string[] = [];
+  const save = (record: HandlerRecord): Promise<void> => {
+    seen.push(record.text);
+    return new Promise((resolve) => running.push(resolve));
+  };
+  const { consumers } = bench.openWorker({ module: { save } });
+  await bench.append('a', 'b', 'c');
+  await consumers.start();
+  await until(() => running.length === 1, 'a runs');
+  const paused = consumers.pause('save');
+  running.pop()?.();
+  await paused;
+  assert.equal(await bench.committed('save'), 1);
+  const [status] = await consumers.status();
+  assert.equal(status?.state, 'paused');
+  const { committed, nextOffset, lagRecords, state } = status?.partitions[0] ?? {};
+  assert.deepEqual(
+    { committed, nextOffset, lagRecords, state },
+    { committed: 1, nextOffset: 3, lagRecords: 2, state: 'paused' },
+  );
+  await bench.clock.advance(60_000);
+  assert.deepEqual(seen, ['a'], 'nothing is delivered while paused');
+  await consumers.resume('save');
+  await until(() => running.length === 1, 'b runs');
+  assert.deepEqual(seen, ['a', 'b']);
+  assert.equal((await consumers.status())[0]?.state, 'running');
+});
+
+test('drain gives running calls until the deadline, then aborts them and leaves them unfinished', async (t) => {
+  const bench = await openBench(t);
+  const reasons: unknown[] = [];
+  let calls = 0;
+  const save = (_: HandlerRecord, { signal }: HandlerContext): Promise<void> => {
+    calls++;
+    return new Promise((resolve) => {
+      signal.addEventListener('abort', () => {
+        reasons.push(signal.reason);
+        resolve();
+      });
+    });
+  };
+  const { consumers } = bench.openWorker({ module: { save } });
+  await bench.append('a', 'b');
+  await consumers.start();
+  await until(() => calls === 1, 'a runs');
+  const drained = consumers.drain(1000);
+  await bench.clock.advance(999);
+  assert.equal(reasons.length, 0);
+  await Promise.all([bench.clock.advance(1), drained]);
+  assert.equal(reasons.length, 1);
+  assert.equal(calls, 1);
+  assert.equal((await bench.committed('save')) ?? 0, 0, 'what returned because it was told to is not done');
+});
+
+test('a second member takes partitions over at once, with handlers of the first told to stop', async (t) => {
+  const bench = await openBench(t, { partitions: 2 });
+  const aborted: number[] = [];
+  const hang = (record: HandlerRecord, { signal }: HandlerContext): Promise<void> =>
+    new Promise((resolve) => {
+      signal.addEventListener('abort', () => {
+        aborted.push(record.partition);
+        resolve();
+      });
+    });
+  const first = bench.openWorker({ module: { save: hang } });
+  await bench.append(keyed('a', '1'), keyed('b', '2'), keyed('c', '3'), keyed('d', '4'), keyed('e', '5'));
+  await first.consumers.start();
+  const inSecond = (await bench.read(TOPIC, 1)).map(({ data }) => data.toString());
+  assert.ok(inSecond.length > 0);
+  const seen: string[] = [];
+  const second = bench.openWorker({ module: { save: (record: HandlerRecord) => void seen.push(record.text) } });
+  await second.consumers.start();
+  await until(() => seen.length === inSecond.length, 'the second member has the partition');
+  assert.deepEqual(seen, inSecond);
+  assert.deepEqual(aborted, [1]);
+  const owned = async (worker: typeof first): Promise<number[] | undefined> =>
+    (await worker.consumers.status())[0]?.partitions.map(({ partition }) => partition);
+  assert.deepEqual(await owned(first), [0]);
+  assert.deepEqual(await owned(second), [1]);
+});
+
+test('a killed member: the other goes on from the last commit, nothing is lost', async (t) => {
+  const bench = await openBench(t);
+  const seen = new Set<string>();
+  const module = { save: (record: HandlerRecord) => void seen.add(record.text) };
+  const first = bench.openWorker({ module });
+  const second = bench.openWorker({ module });
+  await first.consumers.start();
+  await second.consumers.start();
+  await bench.append(...numbers(100));
+  await until(() => seen.size === 100, 'the first');
+  first.engine.kill();
+  await bench.append(...numbers(100, 100));
+  await untilWithTime(bench.clock, () => seen.size === 200, 'the second');
+  await untilWithTime(bench.clock, async () => (await bench.committed('save')) === 200, 'its commit');
+});
+
+test('several consumers of a topic see all of it, each at its own place', async (t) => {
+  const bench = await openBench(t);
+  const seen: string[] = [];
+  const note = (name: string) => (record: HandlerRecord) => void seen.push(`${name}${record.text}`);
+  const consumers = [{ name: 'a' }, { name: 'b' }];
+  const worker = bench.openWorker({ consumers, module: { a: note('a'), b: note('b') } });
+  await bench.append('1', '2');
+  await worker.consumers.start();
+  await until(() => seen.length === 4, 'both');
+  assert.deepEqual(seen.sort(), ['a1', 'a2', 'b1', 'b2']);
+});
+
+test('a consumer of a topic that does not exist yet begins when it does', async (t) => {
+  const bench = await openBench(t);
+  const seen: string[] = [];
+  const module = { save: (record: HandlerRecord) => void seen.push(record.text) };
+  const { consumers, ingest } = bench.openWorker({ consumers: [{ topic: 'later' }], module });
+  await consumers.start();
+  const [status] = await consumers.status();
+  assert.equal(status?.state, 'retrying');
+  assert.match(status?.reason ?? '', /no such topic/);
+  await ingest.append({ topic: 'later', records: [{ data: Buffer.from('first') }] });
+  await untilWithTime(bench.clock, () => seen.length === 1, 'the record');
+});
+
+test('names that are not configured and configs that cannot work are refused', async (t) => {
+  const bench = await openBench(t);
+  const { consumers } = bench.openWorker({ module: { save() {} } });
+  for (const call of [
+    () => consumers.pause('x'),
+    () => consumers.resume('x'),
+    () => consumers.replay('x', 1),
+    () => consumers.skip('x', 0),
+  ])
+    await assert.rejects(call, { code: 'TANDEM_CONSUMER_UNKNOWN' });
+  const wrong = { concurrency: 0, batchRecordsMax: 0.5, retry: { attemptsMax: 0, backoffMs: 2, backoffMsMax: 1 } };
+  assert.throws(
+    () => bench.openWorker({ consumers: [wrong, wrong] }),
+    (error: Error & { code?: string }) => {
+      assert.equal(error.code, 'TANDEM_CONFIG_INVALID');
+      for (const word of ['twice', 'concurrency', 'batchRecordsMax', 'attemptsMax', 'backoffMsMax'])
+        assert.match(error.message, new RegExp(word));
+      return true;
+    },
+  );
+});
+
+test('metrics tell counts and lag', async (t) => {
+  const bench = await openBench(t);
+  const { consumers } = bench.openWorker({ module: { save() {} } });
+  await bench.append('a', 'b');
+  await consumers.start();
+  await until(() => consumers.metrics()[0]?.value === 2, 'both are handled');
+  await withTime(bench.clock, bench.clock.advance(100));
+  const value = (name: string): number | undefined => consumers.metrics().find((sample) => sample.name === name)?.value;
+  assert.equal(value('tandem_consumers_lag_records'), 0);
+  await consumers.pause('save');
+  assert.equal(value('tandem_consumers_handled_records_total'), 2);
+});
