@@ -35,11 +35,11 @@ const show = async () => {
     const [status, topics, consumers] = await Promise.all(['status', 'topics', 'consumers'].map((name) => get('/admin/v1/' + name)));
     $('problem').textContent = ''; $('login').style.display = 'none';
     $('node').textContent = status.name + ' ' + status.version;
-    $('health').textContent = status.role + ', term ' + status.term + ': ' + status.health.reason;
+    $('health').textContent = status.role + ', term ' + status.term + ': ' + status.reason;
     fill('slots', ['slot', 'state', 'pid', 'term', 'connections', 'restarts'], status.slots.map((s) => [s.slot, s.state, s.pid, s.term, s.connections, s.restarts]));
     fill('listeners', ['address', 'port'], status.listeners.map((l) => [l.url, l.port]));
-    fill('topics', ['topic', 'partitions', 'records'], topics.topics.map((t) => [t.name, t.partitionCount, t.partitions.reduce((n, p) => n + p.nextOffset - p.firstOffset, 0)]));
-    fill('consumers', ['consumer', 'topic', 'state', 'lag', 'reason'], consumers.consumers.map((c) => [c.name, c.topic, c.state, c.lagRecords, c.reason]));
+    fill('topics', ['topic', 'partitions', 'records'], topics.map((t) => [t.name, t.partitionCount, t.partitions.reduce((n, p) => n + p.nextOffset - p.firstOffset, 0)]));
+    fill('consumers', ['consumer', 'topic', 'state', 'lag', 'reason'], consumers.map((c) => [c.name, c.topic, c.state, c.lagRecords, c.reason]));
   } catch (error) { $('problem').textContent = error.message; }
 };
 $('login').onsubmit = (event) => { event.preventDefault(); sessionStorage.setItem('token', $('token').value); show(); };

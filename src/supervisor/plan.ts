@@ -37,6 +37,11 @@ export const HEARTBEAT_MS = 250;
 export const SUSPECT_MS = 1000;
 /** Loading modules and recovering a log may block the event loop for longer than serving may. */
 export const START_TIMEOUT_FACTOR = 20;
+/**
+ * Between the last connection that a worker gets and its drain: what clients send at once has arrived by then and is served, so that a
+ * reload is not seen by those who connect and ask.
+ */
+export const DRAIN_QUIET_MS = 100;
 /** After the drain deadline a worker gets so long to exit by itself. */
 export const DRAIN_GRACE_MS = 1000;
 /** Accepted connections that wait in the keeper while no worker serves. Above: closed at once. Each costs a file descriptor. */

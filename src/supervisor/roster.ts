@@ -7,7 +7,7 @@
  */
 import type { Health } from '../core/contracts/health.ts';
 import type { LogFields, Logger } from '../core/contracts/telemetry.ts';
-import type { TandemError } from '../core/errors.ts';
+import { TandemError } from '../core/errors.ts';
 import type { AcceptedConnection } from './connection-spread.ts';
 import type { WorkerLimits } from './plan.ts';
 import { RestartBudget } from './restart-budget.ts';
@@ -23,6 +23,7 @@ export interface Slot {
   sinceMs: number;
   /** Monotonic ms; back-off. */
   vacantUntilMs: number;
+  readonly budget: RestartBudget;
 }
 
 export interface RosterOptions {
@@ -42,7 +43,7 @@ export interface RosterEvents {
   /** A worker serves from now on. */
   onServing(worker: WorkerProcess): void;
   onUndelivered(connections: readonly AcceptedConnection[]): void;
-  /** Before the node has ever served, a worker died of something that trying again cannot mend. */
+  /** Before the node has ever served, a worker could not load, or died of something that trying again cannot mend. */
   onStartFailed(error: TandemError): void;
   onChange(): void;
 }
@@ -56,7 +57,8 @@ export class Roster {
   readonly slots: readonly Slot[];
   #generation: Generation;
   readonly #options: RosterOptions;
-  readonly #budget: RestartBudget;
+  /** Of processes that die before they have a slot. */
+  readonly #loadBudget: RestartBudget;
   /** Processes without a slot. */
   readonly #pool = new Set<WorkerProcess>();
   /** Processes of another generation: on trial or on their way out. */
@@ -71,9 +73,10 @@ export class Roster {
   constructor(options: RosterOptions) {
     this.#options = options;
     this.#generation = options.generation;
-    this.#budget = new RestartBudget(options.workers);
+    this.#loadBudget = new RestartBudget(options.workers);
     this.slots = Array.from({ length: options.workers.count }, (_, index) => {
-      return { index, worker: undefined, term: 0, restarts: 0, sinceMs: Date.now(), vacantUntilMs: 0 };
+      const budget = new RestartBudget(options.workers);
+      return { index, worker: undefined, term: 0, restarts: 0, sinceMs: Date.now(), vacantUntilMs: 0, budget };
     });
   }
 
@@ -105,7 +108,7 @@ export class Roster {
   async tryGeneration(generation: Generation): Promise<WorkerProcess> {
     const trial = this.#fork(generation, this.#others);
     await this.until(() => trial.state !== 'loading');
-    if (trial.state !== 'loaded') throw trial.failure;
+    if (trial.state !== 'loaded') throw trial.failure ?? new TandemError('TANDEM_WORKER_LOST');
     return trial;
   }
 
@@ -229,7 +232,8 @@ export class Roster {
   }
 
   #served(worker: WorkerProcess): void {
-    this.#budget.served();
+    this.#loadBudget.served();
+    this.slots[worker.slotIndex]?.budget.served();
     const { logger, events } = this.#options;
     logger.info('worker_serving', { slot: worker.slotIndex, pid: worker.pid, term: worker.slot?.slotTerm });
     events.onServing(worker);
@@ -251,15 +255,22 @@ export class Roster {
     else {
       logger.error('worker_died', facts);
       if (slot !== undefined || wasInPool) this.#backOff(worker, slot);
-      if (!this.#isBarrierPassed && !worker.failure.retryable) this.#options.events.onStartFailed(worker.failure);
+      this.#judgeStart(worker);
     }
     this.#staff();
     this.#changed();
   }
 
+  /** What does not load, or cannot be mended by trying again, ends the start of a node; later it is only logged. */
+  #judgeStart({ failure, slot }: WorkerProcess): void {
+    if (this.#isBarrierPassed || failure === undefined) return;
+    if (slot === undefined || !failure.retryable) this.#options.events.onStartFailed(failure);
+  }
+
   #backOff(worker: WorkerProcess, slot: Slot | undefined): void {
     const nowMs = this.#options.nowMs();
-    const delayMs = this.#budget.died(nowMs, worker.hadServed);
+    const budget = slot?.budget ?? this.#loadBudget;
+    const delayMs = budget.died(nowMs, worker.hadServed);
     if (slot !== undefined) slot.vacantUntilMs = nowMs + delayMs;
     else {
       this.#forkNotBeforeMs = nowMs + delayMs;
@@ -269,7 +280,7 @@ export class Roster {
       this.#options.logger.error('restart_delayed', {
         slot: slot?.index ?? 'spare',
         delayMs,
-        hint: this.#budget.isExceeded
+        hint: budget.isExceeded
           ? 'workers crash again and again: see worker_failed and worker_died above for the reason'
           : 'the worker died before it could serve: see worker_failed above for the reason',
       });

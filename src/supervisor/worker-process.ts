@@ -14,7 +14,7 @@ import type { Binding } from './address-bindings.ts';
 import type { AcceptedConnection, ConnectionTaker } from './connection-spread.ts';
 import type { Heart } from './heartbeat.ts';
 import type { ConnectionCount, Question, ToKeeper, ToWorker, WorkerAnswer } from './ipc.ts';
-import { ANSWER_TIMEOUT_MS, DRAIN_GRACE_MS, START_TIMEOUT_FACTOR } from './plan.ts';
+import { ANSWER_TIMEOUT_MS, DRAIN_GRACE_MS, DRAIN_QUIET_MS, START_TIMEOUT_FACTOR } from './plan.ts';
 
 export type WorkerState = 'loading' | 'loaded' | 'opening' | 'recovered' | 'serving' | 'draining' | 'exited';
 
@@ -100,9 +100,9 @@ export class WorkerProcess implements Heart, ConnectionTaker {
   get isExpectedToExit(): boolean {
     return this.state === 'draining';
   }
-  /** What it died of, as it said itself. */
-  get failure(): TandemError {
-    return this.#failure ?? new TandemError('TANDEM_WORKER_LOST');
+  /** What it died of, if it had the time to say. */
+  get failure(): TandemError | undefined {
+    return this.#failure;
   }
   get silenceMsMax(): number {
     const { heartbeatTimeoutMs } = this.generation;
@@ -160,11 +160,17 @@ export class WorkerProcess implements Heart, ConnectionTaker {
   /** Finishes what is in hand and exits; killed shortly after the deadline. */
   drain(deadlineMs: number): void {
     if (this.state === 'draining' || this.state === 'exited') return;
+    const quietMs = this.state === 'serving' ? DRAIN_QUIET_MS : 0;
     const isEmpty = this.slot === undefined;
     this.#enter('draining');
-    if (isEmpty) this.kill('not needed');
-    else this.#send({ kind: 'drain', deadlineMs });
-    this.#drainTimer = setTimeout(() => this.kill('did not drain in time'), deadlineMs + DRAIN_GRACE_MS);
+    if (isEmpty) {
+      this.kill('not needed');
+      return;
+    }
+    this.#drainTimer = setTimeout(() => {
+      this.#send({ kind: 'drain', deadlineMs });
+      this.#drainTimer = setTimeout(() => this.kill('did not drain in time'), deadlineMs + DRAIN_GRACE_MS);
+    }, quietMs);
   }
 
   kill(reason: string): void {

@@ -41,7 +41,8 @@ export class AdminView implements AdminBackend {
       version,
       role: health.role,
       term: health.term,
-      health,
+      isReady: health.isReady,
+      reason: health.reason,
       uptimeMs: Math.round(process.uptime() * 1000),
       keeperPid: process.pid,
       engine,
@@ -54,12 +55,12 @@ export class AdminView implements AdminBackend {
 
   async topics(): Promise<unknown> {
     const { answers } = await this.#options.keeper.ask({ about: 'admin', request: { kind: 'topics' } });
-    return { topics: mergeTopics(answers.map(({ result }) => result as TopicReport[])) };
+    return mergeTopics(answers.map(({ result }) => result as TopicReport[]));
   }
 
   async consumers(): Promise<unknown> {
     const { answers } = await this.#options.keeper.ask({ about: 'admin', request: { kind: 'consumers' } });
-    return { consumers: mergeConsumers(answers.map(({ result }) => result as ConsumerReport[])) };
+    return mergeConsumers(answers.map(({ result }) => result as ConsumerReport[]));
   }
 
   /** Every worker must obey: a consumer that is paused in one only would look paused. */

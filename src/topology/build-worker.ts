@@ -20,6 +20,7 @@ import type { AdminRequest, WorkerRuntime, WorkerSlot } from '../core/contracts/
 import { systemClock as clock } from '../core/ports/clock.ts';
 import { createHttpClient } from '../core/ports/http-client.ts';
 import { systemRandom as random } from '../core/ports/random.ts';
+import { guardEngine } from '../engines/guarded-engine.ts';
 import { type AppendWatch, watchAppends } from '../health/store-problems.ts';
 import { createIngest } from '../ingest/ingest.ts';
 import { createPush, type PushHub } from '../push/push-hub.ts';
@@ -28,13 +29,14 @@ import { createSessionQueues } from '../sessions/session-queue.ts';
 import { createProcessMetrics } from '../telemetry/process-metrics.ts';
 import { labelled } from '../telemetry/prometheus.ts';
 import { consumerConfigs } from './consumer-configs.ts';
+import type { OpenedEngine } from './engine-table.ts';
 import { createListener, type Listener } from './listener-table.ts';
 
 export interface WorkerParts {
   readonly config: TandemConfig;
   readonly slot: WorkerSlot;
-  /** Open, recovered and guarded. */
-  readonly engine: Engine;
+  /** Open and recovered, as those of all slots are. */
+  readonly engine: OpenedEngine;
   readonly secureContexts: readonly (SecureContext | undefined)[];
   readonly health: () => Health;
   readonly logger: Logger;
@@ -42,8 +44,9 @@ export interface WorkerParts {
 
 /** Resolves when the worker can take connections. */
 export async function buildWorker(parts: WorkerParts): Promise<WorkerRuntime> {
-  const { config, slot, engine, health, logger, secureContexts } = parts;
+  const { config, slot, health, logger, secureContexts } = parts;
   const { limits } = config;
+  const engine = guardEngine(parts.engine);
   const { topics, groups } = engine;
   const appends = watchAppends(engine.store, clock);
   const { store } = appends;
@@ -60,11 +63,15 @@ export async function buildWorker(parts: WorkerParts): Promise<WorkerRuntime> {
   });
   const authenticator = createAuthenticator(config.auth);
   const { nodeTerm } = slot;
-  const outer = { config, ingest, push, authenticator, health, nodeTerm, logger, secureContexts };
+  const outer = { config, ingest, push, topics, store, authenticator, health, nodeTerm, logger, secureContexts };
   const listeners = config.listen.map((listen, index) => createListener(listen, index, outer));
 
+  // Each slot, so that none has to wait for another; it costs nothing where they exist.
+  for (const topic of config.topics) await topics.ensure(topic);
   await consumers.start();
-  const sources = [createProcessMetrics(), ingest, queues, push, consumers];
+  const { engine: counted } = parts;
+  const engineMetrics: MetricSource = { metrics: () => counted.metrics?.() ?? [] };
+  const sources = [createProcessMetrics(), engineMetrics, ingest, queues, push, consumers];
   return new NodeWorker({ config, engine, appends, ingest, push, consumers, listeners, sources });
 }
 

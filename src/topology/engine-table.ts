@@ -6,7 +6,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EngineKind, TandemConfig } from '../config/tandem-config.ts';
 import type { Engine } from '../core/contracts/engine.ts';
-import type { Logger } from '../core/contracts/telemetry.ts';
+import type { Logger, MetricSource } from '../core/contracts/telemetry.ts';
 import type { WorkerSlot } from '../core/contracts/worker.ts';
 import { asTandemError, TandemError } from '../core/errors.ts';
 import { systemClock } from '../core/ports/clock.ts';
@@ -22,7 +22,11 @@ export interface NodeStore {
   close(): void;
 }
 
-export type OpenEngine = (config: TandemConfig, slot: WorkerSlot, logger: Logger) => Promise<Engine>;
+/** Phase one of a worker's start: recovers what the slot owns; uses nothing of other slots. */
+export type OpenEngine = (config: TandemConfig, slot: WorkerSlot, logger: Logger) => Promise<OpenedEngine>;
+
+/** An engine may count. */
+export type OpenedEngine = Engine & Partial<MetricSource>;
 
 interface EngineEntry {
   /** For the keeper. Errors: TANDEM_DATA_LOCKED, TANDEM_DATA_VERSION, TANDEM_DISK_FULL, TANDEM_STORE_FAILED. */
@@ -37,7 +41,7 @@ export const ENGINES: { readonly [kind in EngineKind]: EngineEntry } = {
     async load() {
       const { openEmbeddedEngine } = await import('../engines/embedded/embedded-engine.ts');
       return (config, slot, logger) =>
-        openEmbeddedEngine({ dataDir: config.dataFolder, slot, limits: config.limits, logger });
+        openEmbeddedEngine({ dataDir: config.dataFolder, slot, limits: config.limits, logger, onFailed: endProcess });
     },
   },
   memory: {
@@ -51,6 +55,13 @@ export const ENGINES: { readonly [kind in EngineKind]: EngineEntry } = {
     },
   },
 };
+
+/** A journal that cannot go on is recovered by the next process of the slot. */
+function endProcess(error: TandemError): void {
+  process.nextTick(() => {
+    throw error;
+  });
+}
 
 function memoryNodeStore(): NodeStore {
   let term = 0;

@@ -4,6 +4,7 @@
  */
 import { once } from 'node:events';
 import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { createAdminServer } from '../admin/admin-server.ts';
 import type { ListenConfig, TandemConfig } from '../config/tandem-config.ts';
 import type { Logger } from '../core/contracts/telemetry.ts';
@@ -26,6 +27,13 @@ export interface NodeOptions {
   readonly loadConfig: () => TandemConfig | Promise<TandemConfig>;
   /** Of the package. */
   readonly version: string;
+  /** Called once when all workers serve. `listeners` is in the order of the config's `listen`, with the real ports. */
+  readonly onReady?: (ready: NodeReady) => void;
+}
+
+export interface NodeReady {
+  readonly listeners: readonly { readonly url: string; readonly host: string; readonly port: number }[];
+  readonly adminPort: number;
 }
 
 /**
@@ -71,11 +79,13 @@ async function runKeeper(options: NodeOptions, store: NodeStore, logger: Logger)
     await bindAll(keeper, admin, config);
     logger.info('node_starting', { version, term: nodeTerm, workers: config.workers.count, data: config.dataFolder });
     await keeper.start();
-    const { listeners } = keeper.status;
-    logger.info('node_ready', {
-      listeners: listeners.map(({ url, port }) => ({ url, port })),
-      admin: config.admin.url,
-    });
+    const { listeners, isStopping } = keeper.status;
+    if (!isStopping)
+      logger.info('node_ready', {
+        listeners: listeners.map(({ url, port }) => ({ url, port })),
+        admin: config.admin.url,
+      });
+    options.onReady?.({ listeners, adminPort: (admin.address() as AddressInfo).port });
     return await ended;
   } finally {
     health.stop();

@@ -8,12 +8,14 @@ import type {
   UdpListenConfig,
 } from '../config/tandem-config.ts';
 import type { Authenticator } from '../core/contracts/auth.ts';
+import type { RecordStore, TopicCatalog } from '../core/contracts/engine.ts';
 import type { Health } from '../core/contracts/health.ts';
 import type { Ingest } from '../core/contracts/ingest.ts';
 import type { DatagramListener, StreamListener } from '../core/contracts/listener.ts';
 import type { Push } from '../core/contracts/push.ts';
 import type { Logger } from '../core/contracts/telemetry.ts';
-import { TandemError } from '../core/errors.ts';
+import { systemClock as clock } from '../core/ports/clock.ts';
+import { createHttpListener } from '../listeners/http/http-listener.ts';
 import { createTcpListener } from '../listeners/tcp/tcp-listener.ts';
 import { createUdpListener } from '../listeners/udp/udp-listener.ts';
 
@@ -22,6 +24,8 @@ export interface ListenerParts {
   readonly config: TandemConfig;
   readonly ingest: Ingest;
   readonly push: Push;
+  readonly topics: TopicCatalog;
+  readonly store: RecordStore;
   readonly authenticator: Authenticator;
   readonly health: () => Health;
   readonly nodeTerm: number;
@@ -59,6 +63,8 @@ function udp({ topic, ack }: UdpListenConfig, { ingest, logger, config }: Listen
   return createUdpListener({ topic, ack, ingest, limits: config.limits, logger });
 }
 
-function http(_listen: HttpListenConfig, _secured: Secured, _parts: ListenerParts): StreamListener {
-  throw new TandemError('TANDEM_INTERNAL', { detail: 'HTTP is not wired yet' });
+function http(_: HttpListenConfig, secured: Secured, parts: ListenerParts): StreamListener {
+  const { ingest, push, topics, store, authenticator, health, logger, config } = parts;
+  const { limits } = config;
+  return createHttpListener({ ingest, push, topics, store, authenticator, health, logger, limits, clock, ...secured });
 }

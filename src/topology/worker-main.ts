@@ -4,24 +4,22 @@ import type { SecureContext } from 'node:tls';
 import { pathToFileURL } from 'node:url';
 import type { TandemConfig } from '../config/tandem-config.ts';
 import { loadHandler } from '../consumers/targets/handler.ts';
-import type { Engine } from '../core/contracts/engine.ts';
 import type { Health } from '../core/contracts/health.ts';
 import type { Logger } from '../core/contracts/telemetry.ts';
 import type { WorkerRuntime, WorkerSlot } from '../core/contracts/worker.ts';
 import { asTandemError, TandemError } from '../core/errors.ts';
-import { guardEngine } from '../engines/guarded-engine.ts';
 import { runWorker, type WorkerBuilder } from '../supervisor/worker.ts';
 import { logLevel } from '../telemetry/log-level.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { buildWorker } from './build-worker.ts';
-import { ENGINES, type OpenEngine } from './engine-table.ts';
+import { ENGINES, type OpenEngine, type OpenedEngine } from './engine-table.ts';
 import { loadSecureContexts } from './tls-files.ts';
 
 class TandemWorker implements WorkerBuilder {
   #config: TandemConfig | undefined;
   #openEngine: OpenEngine | undefined;
   #secureContexts: readonly (SecureContext | undefined)[] = [];
-  #opened: { readonly slot: WorkerSlot; readonly engine: Engine; readonly logger: Logger } | undefined;
+  #opened: { readonly slot: WorkerSlot; readonly engine: OpenedEngine; readonly logger: Logger } | undefined;
 
   async preload(given: unknown): Promise<void> {
     const config = given as TandemConfig;
@@ -34,10 +32,7 @@ class TandemWorker implements WorkerBuilder {
   async open(slot: WorkerSlot): Promise<void> {
     const config = present(this.#config);
     const logger = createLogger({ level: logLevel(), base: { worker: slot.slot, term: slot.slotTerm } });
-    const engine = guardEngine(await present(this.#openEngine)(config, slot, logger));
-    // Behind the start barrier no slot has to ask whether they exist.
-    if (slot.slot === 0) for (const topic of config.topics) await engine.topics.ensure(topic);
-    this.#opened = { slot, engine, logger };
+    this.#opened = { slot, engine: await present(this.#openEngine)(config, slot, logger), logger };
   }
 
   serve(health: () => Health): Promise<WorkerRuntime> {
