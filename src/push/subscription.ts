@@ -46,6 +46,8 @@ export class Subscription implements HandingOver {
   #cursor: Map<number, Position> | undefined;
   /** Read ahead of the cursor, by partition; given up when the transport is backed up. */
   #inHand: Map<number, readonly StoredBatch[]> | undefined;
+  /** By partition, the epoch in which the feed was found while the store was in the cursor's. */
+  #staleFeed: Map<number, string> | undefined;
   /** Where the search for a partition to read begins: partitions take turns. */
   #turn = 0;
 
@@ -93,13 +95,14 @@ export class Subscription implements HandingOver {
     if (feed === undefined || this.isClosed || this.#state !== 'replaying') return false;
     const partition = this.#partitionToRead(feed);
     if (partition !== undefined) {
+      this.#turn = partition + 1;
       await this.#read(partition);
       if (this.isClosed) return false;
     }
     this.#deliver(feed);
     if (this.isClosed) return false;
     if (this.#isEqual(feed)) this.#goLive(feed);
-    else if (this.#isBehind(feed)) return true;
+    else if (this.#isBehind(feed) || this.#partitionToRead(feed) !== undefined) return true;
     else this.#state = 'ahead';
     return false;
   }
@@ -162,14 +165,15 @@ export class Subscription implements HandingOver {
       const partition = (this.#turn + i) % count;
       const own = this.#cursor?.get(partition);
       const target = feed.position.get(partition);
-      if (own === undefined || target === undefined) continue;
-      // Under different epochs either the feed or the cursor is stale: only the store knows, whatever is in hand.
-      const isAtHand = this.#hasInHand(partition, own) || feed.recent.covers(partition, own);
-      if (own.epoch === target.epoch && (own.offset >= target.offset || isAtHand)) continue;
-      this.#turn = partition + 1;
-      return partition;
+      if (own !== undefined && target !== undefined && this.#mustRead(feed, partition, own, target)) return partition;
     }
     return undefined;
+  }
+
+  #mustRead(feed: Feed, partition: number, own: Position, target: Position): boolean {
+    // Under different epochs either the cursor or the feed is stale: only the store knows, whatever is in hand.
+    if (own.epoch !== target.epoch) return this.#staleFeed?.get(partition) !== target.epoch;
+    return own.offset < target.offset && !this.#hasInHand(partition, own) && !feed.recent.covers(partition, own);
   }
 
   #hasInHand(partition: number, own: Position): boolean {
@@ -190,8 +194,11 @@ export class Subscription implements HandingOver {
       if (this.isClosed) return;
       this.#inHand ??= new Map();
       this.#inHand.set(partition, batches);
-      // Read under an epoch that the feed does not know yet.
-      if (this.#feed?.position.get(partition)?.epoch !== from.epoch) this.#feed?.wake(partition);
+      const feedEpoch = this.#feed?.position.get(partition)?.epoch;
+      if (feedEpoch === undefined || feedEpoch === from.epoch) return;
+      this.#staleFeed ??= new Map();
+      this.#staleFeed.set(partition, feedEpoch);
+      this.#feed?.wake(partition);
     } catch (thrown) {
       const error = asTandemError(thrown);
       if (error.code !== 'TANDEM_POSITION_LOST' && error.code !== 'TANDEM_POSITION_AHEAD') throw error;
