@@ -80,12 +80,11 @@ async function runKeeper(options: NodeOptions, store: NodeStore, logger: Logger)
     logger.info('node_starting', { version, term: nodeTerm, workers: config.workers.count, data: config.dataFolder });
     await keeper.start();
     const { listeners, isStopping } = keeper.status;
-    if (!isStopping)
-      logger.info('node_ready', {
-        listeners: listeners.map(({ url, port }) => ({ url, port })),
-        admin: config.admin.url,
-      });
-    options.onReady?.({ listeners, adminPort: (admin.address() as AddressInfo).port });
+    if (!isStopping) {
+      const { port: adminPort } = admin.address() as AddressInfo;
+      logger.info('node_ready', { listeners: listeners.map(({ url, port }) => ({ url, port })), adminPort });
+      options.onReady?.({ listeners, adminPort });
+    }
     return await ended;
   } finally {
     health.stop();
