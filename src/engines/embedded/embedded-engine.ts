@@ -211,6 +211,7 @@ class OpenedEngine implements EmbeddedEngine {
 
   async #close(): Promise<void> {
     this.store.close();
+    this.#foundation.topics.close();
     for (const timer of this.#timers.values()) timer.cancel();
     this.groups.close();
     const { state, locks } = this.#foundation;

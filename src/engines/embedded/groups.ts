@@ -35,6 +35,7 @@ export class Groups implements GroupStore {
   readonly #members = new Map<string, Member[]>();
   readonly #stopListening: () => void;
   #commits: PendingCommit[] = [];
+  #isClosed = false;
 
   constructor(state: StateDatabase, topics: Topics, slot: number, slots: number) {
     this.#state = state;
@@ -49,6 +50,7 @@ export class Groups implements GroupStore {
     topic: string,
     onChange: (assignments: readonly Assignment[]) => void,
   ): Promise<Membership> {
+    if (this.#isClosed) throw new TandemError('TANDEM_DRAINING');
     const info = this.#topics.lookUp(topic);
     if (info === undefined) throw new TandemError('TANDEM_TOPIC_UNKNOWN', { detail: topic });
     const key = memberKey(group, topic);
@@ -85,6 +87,7 @@ export class Groups implements GroupStore {
 
   /** Ends all memberships. */
   close(): void {
+    this.#isClosed = true;
     this.#stopListening();
     for (const members of this.#members.values()) for (const member of members) member.assignments = [];
     this.#members.clear();

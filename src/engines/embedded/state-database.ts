@@ -87,6 +87,7 @@ export function asStoreErrors<T>(action: () => T): T {
 export function storeError(error: unknown): TandemError {
   if (error instanceof TandemError) return error;
   const { errcode, code, message } = error as { errcode?: number; code?: string; message?: string };
+  if (code === 'ERR_INVALID_STATE') return new TandemError('TANDEM_DRAINING', { cause: error });
   const isFull = (errcode ?? 0) % 256 === SQLITE_FULL || code === 'ENOSPC' || code === 'EDQUOT';
   return new TandemError(isFull ? 'TANDEM_DISK_FULL' : 'TANDEM_STORE_FAILED', {
     detail: `state database: ${message ?? String(error)}`,

@@ -35,6 +35,7 @@ export class Topics implements TopicCatalog {
   readonly metHashes = new Set<number>();
   readonly #listeners = new Set<(topic: StoredTopic) => void>();
   #version = -1;
+  #isClosed = false;
 
   constructor(state: StateDatabase, random: Random, limits: Limits) {
     this.#state = state;
@@ -42,8 +43,9 @@ export class Topics implements TopicCatalog {
     this.#limits = limits;
   }
 
-  peek(name: string): StoredTopic | undefined {
-    return this.#known.get(name);
+  peek(name: string): TopicInfo | undefined {
+    const known = this.#known.get(name);
+    return known === undefined ? undefined : publicPart(known);
   }
 
   /** As memory or else the database has it; undefined: there is none. */
@@ -81,7 +83,13 @@ export class Topics implements TopicCatalog {
     });
   }
 
+  /** From now on every call is refused. */
+  close(): void {
+    this.#isClosed = true;
+  }
+
   async ensure(topic: TopicInfo): Promise<TopicInfo> {
+    this.#requireOpen();
     this.#check(topic);
     const known = this.#known.get(topic.name);
     if (known !== undefined && isSettled(known, topic)) return publicPart(known);
@@ -94,11 +102,13 @@ export class Topics implements TopicCatalog {
   }
 
   async find(name: string): Promise<TopicInfo | undefined> {
+    this.#requireOpen();
     const topic = this.reload(name);
     return topic === undefined ? undefined : publicPart(topic);
   }
 
   async list(): Promise<readonly TopicInfo[]> {
+    this.#requireOpen();
     this.refresh();
     return [...this.#known.values()].map(publicPart).sort((a, b) => (a.name < b.name ? -1 : 1));
   }
@@ -110,6 +120,10 @@ export class Topics implements TopicCatalog {
         .prepare('UPDATE partitions SET epoch = ? WHERE topic = ? AND partition = ?')
         .run(this.#random.id(EPOCH_BYTES), topic, partition);
     });
+  }
+
+  #requireOpen(): void {
+    if (this.#isClosed) throw new TandemError('TANDEM_DRAINING');
   }
 
   #check(topic: TopicInfo): void {

@@ -7,11 +7,15 @@ import type { BatchFields, FlushPlace } from './batch-format.ts';
 import { align8, bodyStartOf, writeBatchHeader } from './batch-format.ts';
 
 const COPIED_DATA_BYTES_MAX = 16 * 1024;
-const ARENA_BYTES = 256 * 1024;
+const ARENA_BYTES = 512 * 1024;
+/** So many arenas are kept for the next flush. */
+const ARENAS_KEPT_MAX = 8;
 const ZEROS = Buffer.alloc(8);
 
 export class FlushBuffer {
-  #arena = Buffer.allocUnsafeSlow(ARENA_BYTES);
+  readonly #arenas = [Buffer.allocUnsafeSlow(ARENA_BYTES)];
+  #arenasUsed = 1;
+  #arena = this.#arenas[0] as Buffer;
   /** What of the arena is not yet among the pieces: [start, end). */
   #start = 0;
   #end = 0;
@@ -19,6 +23,8 @@ export class FlushBuffer {
   byteLength = 0;
 
   reset(): void {
+    this.#arena = this.#arenas[0] as Buffer;
+    this.#arenasUsed = 1;
     this.#start = 0;
     this.#end = 0;
     this.#pieces = [];
@@ -75,8 +81,18 @@ export class FlushBuffer {
     if (this.#end + bytes <= this.#arena.length) return;
     // The pieces keep the old memory alive until they are written.
     this.#cut();
-    this.#arena = Buffer.allocUnsafeSlow(Math.max(ARENA_BYTES, align8(bytes)));
+    this.#arena = this.#nextArena(bytes);
     this.#start = 0;
     this.#end = 0;
+  }
+
+  #nextArena(bytes: number): Buffer {
+    if (bytes > ARENA_BYTES) return Buffer.allocUnsafeSlow(align8(bytes));
+    const kept = this.#arenas[this.#arenasUsed];
+    this.#arenasUsed++;
+    if (kept !== undefined) return kept;
+    const arena = Buffer.allocUnsafeSlow(ARENA_BYTES);
+    if (this.#arenas.length < ARENAS_KEPT_MAX) this.#arenas.push(arena);
+    return arena;
   }
 }
