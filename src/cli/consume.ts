@@ -37,10 +37,7 @@ export function addConsume(program: Command): void {
 }
 
 async function list(consumer: string | undefined, options: ClientOptions): Promise<void> {
-  const { consumers: all } = await requestJson<{ consumers: ConsumerReport[] }>(
-    adminOf(options),
-    '/admin/v1/consumers',
-  );
+  const all = await requestJson<ConsumerReport[]>(adminOf(options), '/admin/v1/consumers');
   const reports = consumer === undefined ? all : all.filter(({ name }) => name === consumer);
   if (consumer !== undefined && reports.length === 0)
     throw new TandemError('TANDEM_CONSUMER_UNKNOWN', { detail: consumer });

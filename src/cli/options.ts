@@ -4,6 +4,8 @@ import { exitCodeOf } from './exit-codes.ts';
 import type { ServerOptions } from './server.ts';
 import { printError } from './terminal.ts';
 
+export const DEFAULT_URL = 'http://127.0.0.1:9500';
+
 export interface OutputOptions {
   readonly json?: boolean;
 }
@@ -15,7 +17,7 @@ export interface ClientOptions extends OutputOptions {
 }
 
 const urlOption = (): Option =>
-  new Option('--url <url>', 'HTTP listener of the server').env('TANDEM_URL').default('http://127.0.0.1:9500');
+  new Option('--url <url>', 'HTTP listener of the server').env('TANDEM_URL').default(DEFAULT_URL);
 const adminUrlOption = (): Option =>
   new Option('--admin-url <url>', 'admin address of the server')
     .env('TANDEM_ADMIN_URL')

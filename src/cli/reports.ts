@@ -3,7 +3,8 @@ export interface NodeReport {
   readonly name: string;
   readonly role: string;
   readonly term: number;
-  readonly health: { readonly isReady: boolean; readonly reason: string };
+  readonly isReady: boolean;
+  readonly reason: string;
   readonly engine: string | null;
   readonly uptimeMs: number;
   readonly listeners: readonly { readonly url: string; readonly host: string; readonly port: number }[];

@@ -3,8 +3,8 @@ import type { ConsumerReport, NodeReport, TopicReport, TopicSummary } from './re
 import { bytesText, countText, durationText, styled, table } from './terminal.ts';
 
 export function statusText(report: NodeReport, nowMs: number): string {
-  const { name, role, term, health, slots, listeners, engine, uptimeMs } = report;
-  const ready = health.isReady ? styled('green', 'ready') : styled('red', 'not ready');
+  const { name, role, term, isReady, reason, slots, listeners, engine, uptimeMs } = report;
+  const ready = isReady ? styled('green', 'ready') : styled('red', 'not ready');
   const rows = slots.map(({ slot, pid, term: slotTerm, state, restarts, connections, sinceMs }) => [
     slot,
     pid ?? '-',
@@ -15,7 +15,7 @@ export function statusText(report: NodeReport, nowMs: number): string {
     slotTerm,
   ]);
   return [
-    `${styled('bold', name)}  ${role}, ${ready}: ${health.reason}`,
+    `${styled('bold', name)}  ${role}, ${ready}: ${reason}`,
     styled('dim', `term ${term}, engine ${engine ?? 'unknown'}, up ${durationText(uptimeMs)}`),
     '',
     ...listeners.map(({ url }) => `  ${url}`),

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import type { ConfigSources } from '../config/load.ts';
 import type { ListenConfig, TandemConfig } from '../config/tandem-config.ts';
 import type { NodeReady } from '../topology/keeper-main.ts';
-import { action, type OutputOptions, withJson } from './options.ts';
+import { action, DEFAULT_URL, type OutputOptions, withJson } from './options.ts';
 import { out, printJson, styled } from './terminal.ts';
 import { VERSION } from './version.ts';
 
@@ -81,20 +81,23 @@ function addressLine(listen: ListenConfig, port: number): string {
 
 const hostText = (host: string, port: number): string => `${host.includes(':') ? `[${host}]` : host}:${port}`;
 
-/** A command that works as it stands, if the config has a listener that needs no token and no certificate. */
+/** Commands that work as they stand, where the config needs no token and no certificate. */
 function firstRecord(config: TandemConfig, listeners: NodeReady['listeners']): string[] {
   if (config.auth.isRequired) return [];
-  const port = (index: number): number => listeners[index]?.port ?? config.listen[index]?.port ?? 0;
-  const tcp = config.listen.findIndex(
-    (each) => each.protocol === 'tcp' && each.framing === 'line' && each.tls === null,
-  );
-  const http = config.listen.findIndex((each) => each.protocol === 'http' && each.tls === null);
-  const hostOf = (index: number): string => config.listen[index]?.host ?? '';
-  if (tcp >= 0) return ['', `  send a record:  ${styled('cyan', `echo hello | nc -q1 ${hostOf(tcp)} ${port(tcp)}`)}`];
-  if (http < 0) return [];
+  const placeOf = (fits: (listen: ListenConfig) => boolean): { host: string; port: number } | undefined => {
+    const index = config.listen.findIndex(fits);
+    const listen = config.listen[index];
+    return listen && { host: listen.host, port: listeners[index]?.port ?? listen.port };
+  };
+  const tcp = placeOf((each) => each.protocol === 'tcp' && each.framing === 'line' && each.tls === null);
+  const http = placeOf((each) => each.protocol === 'http' && each.tls === null);
   const topic = config.topics[0]?.name ?? 'data_queue';
-  return [
-    '',
-    `  send a record:  ${styled('cyan', `curl -d hello http://${hostText(hostOf(http), port(http))}/topics/${topic}`)}`,
+  const url = http === undefined ? '' : `http://${hostText(http.host, http.port)}`;
+  const commands = [
+    ...(tcp === undefined ? [] : [`echo hello | nc -q1 ${tcp.host} ${tcp.port}`]),
+    ...(http === undefined ? [] : [`curl -d hello ${url}/topics/${topic}`]),
+    ...(http === undefined ? [] : [`npx tandem publish ${topic} hello${url === DEFAULT_URL ? '' : ` --url ${url}`}`]),
   ];
+  if (commands.length === 0) return [];
+  return ['', '  send a record, one of:', ...commands.map((command) => `    ${styled('cyan', command)}`)];
 }
