@@ -97,8 +97,9 @@ export class Feed {
     const states = await Promise.all(places.map((place) => retrying(clock, isWanted, () => store.state(place))));
     if (this.isClosed) return;
     places.forEach((place, i) => {
-      const { epoch, firstOffset, nextOffset } = states[i] as (typeof states)[number];
-      this.#add(place, { epoch, offset: isFirst ? nextOffset : firstOffset });
+      const { epoch, nextOffset } = states[i] as (typeof states)[number];
+      // From 0 even if that is trimmed already: the reader finds out, and the sessions are told.
+      this.#add(place, { epoch, offset: isFirst ? nextOffset : 0 });
     });
   }
 
