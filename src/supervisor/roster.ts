@@ -163,7 +163,9 @@ export class Roster {
       if (worker !== undefined) this.#grant(slot, worker);
     }
     const left = this.slots.filter(({ worker }) => worker === undefined);
-    const missing = left.length + (this.#isBarrierPassed ? 1 : 0) - this.#pool.size;
+    // Loading takes a core for a while: the spare is forked when nobody waits for a slot to open.
+    const isSettled = this.slots.every(({ worker }) => worker === undefined || worker.hadServed);
+    const missing = left.length + (this.#isBarrierPassed && isSettled ? 1 : 0) - this.#pool.size;
     // After a failed load one at a time, until one has loaded.
     const forks = this.#hasLoadFailed ? Math.min(missing, this.#pool.size === 0 ? 1 : 0) : missing;
     if (this.#forkNotBeforeMs <= nowMs) for (let i = 0; i < forks; i++) this.#fork(this.#generation, this.#pool);
@@ -235,7 +237,13 @@ export class Roster {
     this.#loadBudget.served();
     this.slots[worker.slotIndex]?.budget.served();
     const { logger, events } = this.#options;
-    logger.info('worker_serving', { slot: worker.slotIndex, pid: worker.pid, term: worker.slot?.slotTerm });
+    logger.info('worker_serving', {
+      slot: worker.slotIndex,
+      pid: worker.pid,
+      term: worker.slot?.slotTerm,
+      recoveryMs: worker.spentMs('opening', 'recovered'),
+      buildMs: worker.spentMs('recovered', 'serving'),
+    });
     events.onServing(worker);
     this.#staff();
   }

@@ -58,6 +58,7 @@ export class WorkerProcess implements Heart, ConnectionTaker {
   readonly generation: Generation;
   readonly #options: WorkerProcessOptions;
   readonly #child: ChildProcess;
+  readonly #enteredMs = new Map<WorkerState, number>();
   #connections = 0;
   #taken = 0;
   #given = 0;
@@ -103,6 +104,10 @@ export class WorkerProcess implements Heart, ConnectionTaker {
   /** What it died of, if it had the time to say. */
   get failure(): TandemError | undefined {
     return this.#failure;
+  }
+  /** From entering one state to entering a later one. */
+  spentMs(from: WorkerState, to: WorkerState): number {
+    return Math.round((this.#enteredMs.get(to) ?? 0) - (this.#enteredMs.get(from) ?? 0));
   }
   get silenceMsMax(): number {
     const { heartbeatTimeoutMs } = this.generation;
@@ -216,6 +221,7 @@ export class WorkerProcess implements Heart, ConnectionTaker {
 
   #enter(state: WorkerState): void {
     this.state = state;
+    this.#enteredMs.set(state, this.#options.nowMs());
     if (state === 'serving') this.hadServed = true;
     this.#options.events.onState(this);
   }

@@ -21,6 +21,10 @@ import { ENGINES, type NodeStore } from './engine-table.ts';
 import { NodeHealth } from './node-health-watch.ts';
 import { readTls } from './tls-files.ts';
 
+const WORKER_SOURCE = new URL('./worker-main.ts', import.meta.url);
+/** Beside this module, and built if this is. */
+const WORKER_ENTRY = import.meta.url.endsWith('.ts') ? WORKER_SOURCE : new URL('worker-main.js', WORKER_SOURCE);
+
 export interface NodeOptions {
   readonly config: TandemConfig;
   /** Called at SIGHUP. Errors: TANDEM_CONFIG_INVALID. */
@@ -59,12 +63,8 @@ async function runKeeper(options: NodeOptions, store: NodeStore, logger: Logger)
   const { config, version } = options;
   const nodeTerm = store.nextTerm();
   const nextTerm = (): number => store.nextTerm();
-  const workerEntry = new URL(
-    import.meta.url.endsWith('.ts') ? './worker-main.ts' : './worker-main.js',
-    import.meta.url,
-  );
   const onChange = (): void => health.update();
-  const keeper = new Keeper({ plan: planOf(config), workerEntry, nodeTerm, nextTerm, logger, onChange });
+  const keeper = new Keeper({ plan: planOf(config), workerEntry: WORKER_ENTRY, nodeTerm, nextTerm, logger, onChange });
   const health = new NodeHealth({ keeper, store, nodeTerm, logger });
   const backend = new AdminView({ keeper, health, config, version });
   const admin = createAdminServer({
