@@ -117,6 +117,6 @@ export async function until(what: string, condition: () => boolean | Promise<boo
   const deadlineMs = systemClock.monotonicMs() + 10_000;
   while (!(await condition())) {
     if (systemClock.monotonicMs() > deadlineMs) assert.fail(`not within 10 s: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 2));
+    await new Promise((resolve) => setTimeout(resolve, 1));
   }
 }

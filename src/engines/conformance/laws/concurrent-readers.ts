@@ -7,7 +7,7 @@
 import assert from 'node:assert/strict';
 import type { Engine } from '../../../core/contracts/engine.ts';
 import { recordsOf } from '../../../core/record-set.ts';
-import { append, ensureTopic, type Law, type LawContext, PLACE, readTexts, START, texts } from '../law.ts';
+import { append, ensureTopic, type Law, type LawContext, PLACE, readTexts, START, texts, until } from '../law.ts';
 
 export const concurrentReaders: Law = {
   name: 'concurrent-readers',
@@ -30,16 +30,18 @@ const COUNT = 2000;
 
 async function readToEnd(engine: Engine, bytesMax: number): Promise<string[]> {
   const seen: string[] = [];
-  while (seen.length < COUNT) {
+  // Each turn lets the writer on, whether there was something to read or not.
+  await until('the reader is at the end', async () => {
     const { batches } = await engine.store.read(PLACE, { epoch: '', offset: seen.length }, bytesMax);
-    for (const batch of batches)
+    for (const batch of batches) {
+      assert.ok(batch.firstOffset + batch.set.count > seen.length, 'no batch that was seen already');
       for (const { offset, data } of recordsOf(batch, seen.length)) {
         assert.equal(offset, seen.length, 'no gap, no repeat');
         seen.push(data.toString());
       }
-    // Lets the writer on, at the end or not.
-    await new Promise((resolve) => setImmediate(resolve));
-  }
+    }
+    return seen.length === COUNT;
+  });
   return seen;
 }
 
@@ -49,13 +51,9 @@ async function readWhileWriting(engines: readonly Engine[]): Promise<void> {
   for (const engine of engines) await engine.topics.find(PLACE.topic);
   const readers = engines.flatMap((engine) => [1, 500, 100_000].map((bytesMax) => readToEnd(engine, bytesMax)));
   const all = texts('x', COUNT);
-  for (let i = 0; i < COUNT; i += 50) {
-    const burst = all.slice(i, i + 50);
-    await Promise.all([
-      append(writer, burst.slice(0, 20)),
-      append(writer, burst.slice(20, 21)),
-      append(writer, burst.slice(21)),
-    ]);
+  for (let i = 0; i < COUNT; i += 20) {
+    const burst = all.slice(i, i + 20);
+    await Promise.all([burst.slice(0, 8), burst.slice(8, 9), burst.slice(9)].map((part) => append(writer, part)));
   }
   for (const seen of await Promise.all(readers)) assert.deepEqual(seen, all);
   assert.deepEqual(await readTexts(writer), all);

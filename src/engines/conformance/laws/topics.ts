@@ -42,10 +42,10 @@ async function ensure({ engine }: LawContext): Promise<void> {
   assert.deepEqual({ ...engine.topics.peek(TOPIC) }, grown);
   assert.deepEqual(await readTexts(engine), ['x']);
   assert.equal(storedAt(await append(engine, ['y'], { place: { topic: TOPIC, partition: 3 } })), 0);
-  await ensureTopic(engine, 1, 'another');
+  for (const name of ['middle', 'another']) await ensureTopic(engine, 1, name);
   assert.deepEqual(
     (await engine.topics.list()).map(({ name }) => name),
-    ['another', TOPIC],
+    ['another', TOPIC, 'middle'],
   );
   const local = engine.store.localPartitions(TOPIC);
   assert.ok(local.length > 0 && local.every((partition) => partition >= 0 && partition < 4), `${local}`);

@@ -97,6 +97,16 @@ async function stopped({ engine }: LawContext): Promise<void> {
   for (let i = 0; i < 5; i++) await append(engine, ['x']);
   await until('the other one is woken', () => second.next === 6);
   assert.equal(first.wakes, wakes);
+  for (let i = 0; i < 10; i++) {
+    const third = follow(engine);
+    await append(engine, ['x']);
+    // Stopped while a call may be due already.
+    third.stop();
+    const { wakes: wakesBefore } = third;
+    await append(engine, ['x']);
+    await until('the other one is woken again', () => second.next === 8 + 2 * i);
+    assert.equal(third.wakes, wakesBefore);
+  }
   second.stop();
 }
 
