@@ -67,6 +67,7 @@ class SseStream implements Transport, KeptStream {
   }
 
   serve(session: PushSession): void {
+    if (this.#isEnded) return;
     this.#session = session;
     this.#hub.streams.add(this);
     this.#response.once('close', () => this.forget());
