@@ -33,6 +33,7 @@ export interface Disk {
   listSync(folder: string): string[];
   /** With its parents; private to this user. */
   makeFolderSync(folder: string): void;
+  renameSync(from: string, to: string): void;
   /** No error if there is no such file. */
   removeSync(path: string): void;
   remove(path: string): Promise<void>;
@@ -230,6 +231,9 @@ export const systemDisk: Disk = {
 
   makeFolderSync(folder) {
     fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
+  },
+  renameSync(from, to) {
+    fs.renameSync(from, to);
   },
   removeSync(path) {
     fs.rmSync(path, { force: true });

@@ -130,7 +130,7 @@ async function recoverOwn(
     if (journalOwner(journal, slot.slots) !== slot.slot) continue;
     const folder = journalFolder(dataDir, journal);
     foundation.locks.push(await acquireExclusiveLock(join(folder, 'lock'), { waitMs: lockWaitMs, clock }));
-    const highest = recoverJournal({ ...settings, ...foundation }, folder, journal, report);
+    const highest = recoverJournal({ ...settings, ...foundation, slots: slot.slots }, folder, journal, report);
     if (journal === slot.slot) firstSequence = highest + 1;
   }
   return { firstSequence, report };
@@ -193,6 +193,7 @@ class OpenedEngine implements EmbeddedEngine {
   }
 
   async identity(): Promise<string> {
+    if (this.#closing !== undefined) throw new TandemError('TANDEM_DRAINING');
     return 'embedded 1';
   }
 

@@ -16,6 +16,7 @@ import type { ExtentEntries } from './log/extent.ts';
 import { Journal } from './log/journal.ts';
 import { LogReader } from './log/log-reader.ts';
 import { PartitionLog } from './log/partition-log.ts';
+import { ProducerRefusals } from './log/producer-refusals.ts';
 import type { Extent, Segment } from './log/segment.ts';
 import { EntriesCache, OpenFiles } from './log/segment.ts';
 import { SegmentSupply } from './log/segment-supply.ts';
@@ -72,7 +73,7 @@ export class LocalStore {
       storeId: options.state.storeId,
       folder: journalFolder(options.dataDir, options.slot),
     });
-    this.#seals = new SegmentSeals({ disk, clock, logger, producers });
+    this.#seals = new SegmentSeals({ disk, clock, logger, producers, storeId: options.state.storeId });
     this.#journal = new Journal({
       supply: this.#supply,
       clock,
@@ -81,6 +82,7 @@ export class LocalStore {
       sources: {
         slotTerm: options.slotTerm,
         producer: (log, producerId) => producers.use(log, producerId),
+        refusals: new ProducerRefusals(clock),
         confirmProducer: (log, producer, nowMs) => producers.confirm(log, producer, nowMs),
       },
       onSealed: (segment, end, logs) => {
@@ -208,7 +210,8 @@ export class LocalStore {
   /** Answers what is in hand and seals the journal. */
   async close(): Promise<void> {
     await this.#journal.idle();
-    this.#journal.close();
+    const empty = this.#journal.close();
+    if (empty !== undefined) await this.#options.disk.remove(empty.path);
     await this.#seals.close();
     await this.#supply.close();
     this.#files.close();

@@ -3,6 +3,7 @@
  * sealed. Between the two the log itself has them: opening scans what was not sealed (recovery.ts).
  */
 
+import type { StatementSync } from 'node:sqlite';
 import type { Limits } from '../../core/limits.ts';
 import type { Clock } from '../../core/ports/clock.ts';
 import type { PartitionLog, ProducerState } from './log/partition-log.ts';
@@ -23,6 +24,7 @@ const ROWS_PER_TRANSACTION = 500;
 
 export class ProducerStates {
   readonly #state: StateDatabase;
+  readonly #select: StatementSync;
   readonly #clock: Clock;
   readonly #limits: Limits;
   /** Changed since the last seal. */
@@ -30,6 +32,9 @@ export class ProducerStates {
 
   constructor(state: StateDatabase, clock: Clock, limits: Limits) {
     this.#state = state;
+    this.#select = state.durable.prepare(
+      'SELECT last_sequence, runs FROM producers WHERE topic = ? AND partition = ? AND producer = ? AND seen_ms >= ?',
+    );
     this.#clock = clock;
     this.#limits = limits;
   }
@@ -98,13 +103,9 @@ export class ProducerStates {
   }
 
   load(topic: string, partition: number, producerId: string): ProducerWindow | undefined {
-    const row = asStoreErrors(() =>
-      this.#state.durable
-        .prepare(
-          'SELECT last_sequence, runs FROM producers WHERE topic = ? AND partition = ? AND producer = ? AND seen_ms >= ?',
-        )
-        .get(topic, partition, producerId, this.#oldestMs()),
-    ) as { last_sequence: number; runs: string } | undefined;
+    const row = asStoreErrors(() => this.#select.get(topic, partition, producerId, this.#oldestMs())) as
+      | { last_sequence: number; runs: string }
+      | undefined;
     if (row === undefined) return undefined;
     return { lastSequence: row.last_sequence, runs: JSON.parse(row.runs) as number[] };
   }

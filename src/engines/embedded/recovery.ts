@@ -12,10 +12,11 @@ import { TandemError } from '../../core/errors.ts';
 import type { Disk } from '../../core/ports/disk.ts';
 import { partitionKey } from '../../core/record.ts';
 import type { BatchHeader } from './log/batch-format.ts';
+import { LONGEST_BATCH_HEAD_BYTES, readBatchHeader, segmentIdAt } from './log/batch-format.ts';
 import { GrowingExtent } from './log/extent.ts';
 import type { ProducerWindow } from './log/producer-window.ts';
 import { advanceWindow, EMPTY_WINDOW } from './log/producer-window.ts';
-import type { ScanResult } from './log/recovery-scan.ts';
+import type { ScanResult, SegmentDamage } from './log/recovery-scan.ts';
 import { scanSegment } from './log/recovery-scan.ts';
 import type { Segment } from './log/segment.ts';
 import type { SegmentHeader } from './log/segment-format.ts';
@@ -27,6 +28,7 @@ import {
   sequenceOfFile,
   sidecarFileName,
 } from './log/segment-format.ts';
+import type { SidecarFacts } from './log/sidecar-format.ts';
 import { encodeSidecar, SIDECAR_HEADER_BYTES, SidecarDirectory } from './log/sidecar-format.ts';
 import { ownerSlot } from './ownership.ts';
 import type { ProducerRow, ProducerStates } from './producers.ts';
@@ -39,6 +41,7 @@ export interface RecoveryOptions {
   readonly state: StateDatabase;
   readonly topics: Topics;
   readonly producers: ProducerStates;
+  readonly slots: number;
 }
 
 export interface RecoveryReport {
@@ -109,16 +112,15 @@ function recoverSegment(
   const { disk, state, topics } = options;
   const path = join(folder, segmentFileName(sequence));
   const sidecarPath = join(folder, sidecarFileName(sequence));
-  const header = readSegmentHeader(disk, path);
+  const directory = readDirectory(disk, sidecarPath);
+  const header = readSegmentHeader(disk, path) ?? damagedHeader(options, path, journal, sequence, report);
   if (header === undefined) {
-    removeOrReport(options, path, report);
+    setAside(options, path, journal);
     return;
   }
   if (header.version !== SEGMENT_VERSION)
     throw new TandemError('TANDEM_DATA_VERSION', { detail: `${path} has version ${header.version}` });
-  const isOurs = header.storeId === state.storeId;
-  const directory = isOurs ? readDirectory(disk, sidecarPath) : undefined;
-  if (directory !== undefined && directory.facts.segmentId.low === header.id.low) {
+  if (directory?.facts.storeId === state.storeId && directory.facts.segmentId.low === header.id.low) {
     ensureTopics(topics, directoryTopics(directory, topics));
     return;
   }
@@ -145,7 +147,13 @@ function sealFound(options: RecoveryOptions, { segment, header }: Found, report:
     return;
   }
   ensureTopics(topics, extentTopics(extents));
-  if (result.hasUnknownLoss) renewEpochs(options, header, extents, result);
+  if (result.hasUnknownLoss)
+    renewEpochs(
+      options,
+      header,
+      extents,
+      result.damages.findLast((damage) => damage.header === undefined),
+    );
   const file = disk.openSync(segment.path, 'write');
   try {
     file.truncateSync(result.end);
@@ -154,17 +162,16 @@ function sealFound(options: RecoveryOptions, { segment, header }: Found, report:
     file.close();
   }
   producers.persistRows(rows);
-  disk.replaceSync(segment.sidecarPath, sidecarOf(segment, header.slot, result, extents));
+  const facts = { ...result, slot: header.slot, storeId: options.state.storeId };
+  disk.replaceSync(segment.sidecarPath, sidecarOf(segment, facts, extents));
 }
 
 export function sidecarOf(
   segment: Segment,
-  slot: number,
-  result: { readonly end: number; readonly hasUnknownLoss: boolean },
+  facts: Omit<SidecarFacts, 'segmentId'>,
   extents: ReadonlyMap<string, GrowingExtent>,
 ): Buffer[] {
-  const { end, hasUnknownLoss } = result;
-  return encodeSidecar({ segmentId: segment.id, slot, end, hasUnknownLoss }, extents.values());
+  return encodeSidecar({ ...facts, segmentId: segment.id }, extents.values());
 }
 
 const lostRecords = ({ topic, partition, firstOffset, count }: BatchHeader) => ({
@@ -180,7 +187,7 @@ export function readSegment(
   segment: Segment,
   header: Pick<SegmentHeader, 'id'>,
 ): SegmentContents {
-  const bytes = readWhole(options.disk, segment.path);
+  const bytes = readStart(options.disk, segment.path, Number.POSITIVE_INFINITY);
   const extents = new Map<string, GrowingExtent>();
   const producers = new Map<string, ProducerRow>();
   const result = scanSegment(bytes, header.id, (batch, position) => {
@@ -215,10 +222,10 @@ function readSegmentHeader(disk: Disk, path: string): SegmentHeader | undefined 
   }
 }
 
-function readWhole(disk: Disk, path: string): Buffer {
+function readStart(disk: Disk, path: string, bytesMax: number): Buffer {
   const file = disk.openSync(path, 'read');
   try {
-    const bytes = Buffer.allocUnsafeSlow(file.sizeSync());
+    const bytes = Buffer.allocUnsafeSlow(Math.min(bytesMax, file.sizeSync()));
     return bytes.subarray(0, file.readSync(bytes, 0));
   } finally {
     file.close();
@@ -243,18 +250,33 @@ function readDirectory(disk: Disk, path: string): SidecarDirectory | undefined {
   }
 }
 
-/** A file without a valid header: made by a process that died while making it (then it is all zeros), or damaged. */
-function removeOrReport({ disk, logger }: RecoveryOptions, path: string, report: RecoveryReport): void {
-  if (readWhole(disk, path).every((byte) => byte === 0)) {
+/** What the header of a segment said, told from its first batch. undefined: there is none either. */
+function damagedHeader(
+  { disk, logger, state, slots }: RecoveryOptions,
+  path: string,
+  slot: number,
+  sequence: number,
+  report: RecoveryReport,
+): SegmentHeader | undefined {
+  const bytes = readStart(disk, path, SEGMENT_HEADER_BYTES + LONGEST_BATCH_HEAD_BYTES);
+  if (bytes.every((byte) => byte === 0)) return undefined;
+  report.damages++;
+  logger.error('log_damaged', { file: path, bytePosition: 0, consequence: 'the header of the segment is damaged' });
+  const id = segmentIdAt(bytes, SEGMENT_HEADER_BYTES);
+  if (id === undefined || readBatchHeader(bytes, SEGMENT_HEADER_BYTES, id) === undefined) return undefined;
+  return { version: SEGMENT_VERSION, slot, slots, sequence, id, storeId: state.storeId, createdMs: 0 };
+}
+
+/** A file that is no segment: all zeros if its maker died while making it, otherwise damaged beyond reading. */
+function setAside(options: RecoveryOptions, path: string, slot: number): void {
+  const { disk, logger, slots } = options;
+  if (readStart(disk, path, Number.POSITIVE_INFINITY).every((byte) => byte === 0)) {
     disk.removeSync(path);
     return;
   }
-  report.damages++;
-  logger.error('log_damaged', {
-    file: path,
-    bytePosition: 0,
-    consequence: 'the header of the segment is damaged: none of its records can be read',
-  });
+  disk.renameSync(path, `${path}.damaged`);
+  logger.error('segment_set_aside', { file: `${path}.damaged`, consequence: 'none of its records can be read' });
+  renewEpochs(options, { slot, slots }, new Map(), undefined);
 }
 
 function ensureTopics(topics: Topics, partitions: ReadonlyMap<string, number>): void {
@@ -292,18 +314,17 @@ function directoryTopics(directory: SidecarDirectory, topics: Topics): Map<strin
  */
 function renewEpochs(
   { topics, logger }: RecoveryOptions,
-  header: SegmentHeader,
+  writer: { readonly slot: number; readonly slots: number },
   extents: ReadonlyMap<string, GrowingExtent>,
-  result: ScanResult,
+  damage: SegmentDamage | undefined,
 ): void {
-  const lastDamage = result.damages.findLast((damage) => damage.header === undefined);
   topics.refresh();
   let renewed = 0;
   for (const topic of topics.known()) {
     for (let partition = 0; partition < topic.partitions; partition++) {
-      if (ownerSlot(topic.name, topic.initialPartitions, partition, header.slots) !== header.slot) continue;
+      if (ownerSlot(topic.name, topic.initialPartitions, partition, writer.slots) !== writer.slot) continue;
       const positions = extents.get(partitionKey(topic.name, partition))?.positions;
-      if ((positions?.at(-1) ?? -1) > (lastDamage?.from ?? 0)) continue;
+      if (damage !== undefined && (positions?.at(-1) ?? -1) > damage.from) continue;
       topics.renewEpoch(topic.name, partition);
       renewed++;
     }

@@ -129,7 +129,8 @@ export class Retention {
 
   #isDead(segment: Segment): boolean {
     const { directory } = segment;
-    if (directory === undefined || directory.facts.hasUnknownLoss) return false;
+    // Without rows it is a damaged file that nobody has looked into yet.
+    if (directory === undefined || directory.rows === 0) return false;
     const { store } = this.#options;
     for (let row = this.#witnesses.get(segment) ?? 0; row < directory.rows; row++) {
       const { topic, partition, nextOffset } = directory.summary(row);

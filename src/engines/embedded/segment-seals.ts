@@ -23,6 +23,7 @@ export interface SegmentSealsOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly producers: ProducerStates;
+  readonly storeId: string;
 }
 
 export class SegmentSeals {
@@ -65,11 +66,11 @@ export class SegmentSeals {
     growing: ReadonlyMap<string, GrowingExtent>,
     extents: readonly Extent[],
   ): Promise<void> {
-    const { disk, clock, logger, producers } = this.#options;
+    const { disk, clock, logger, producers, storeId } = this.#options;
     for (;;) {
       try {
         await producers.persist();
-        const pieces = sidecarOf(segment, segment.journal, { end, hasUnknownLoss: false }, growing);
+        const pieces = sidecarOf(segment, { slot: segment.journal, storeId, end, hasUnknownLoss: false }, growing);
         await disk.replace(segment.sidecarPath, pieces);
         segment.directory = SidecarDirectory.decode(Buffer.concat(pieces.slice(0, 2)));
         if (segment.directory !== undefined) for (const extent of extents) extent.entries = undefined;

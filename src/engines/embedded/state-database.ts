@@ -19,7 +19,8 @@ import type { Random } from '../../core/ports/random.ts';
 import { systemRandom } from '../../core/ports/random.ts';
 
 const VERSION = 1;
-const BUSY_TIMEOUT_MS = 10_000;
+/** Transactions take a millisecond or so; a process that hangs within one must not make the others hang with it for long. */
+const BUSY_TIMEOUT_MS = 2000;
 const SQLITE_BUSY = 5;
 const SQLITE_FULL = 13;
 

@@ -130,6 +130,15 @@ export function writeBatchHeader(
   target.writeUInt32LE(crc32(target.subarray(at + 8, at + body)), at + 4);
 }
 
+/** Holds any header with its names. */
+export const LONGEST_BATCH_HEAD_BYTES: number = BATCH_HEADER_BYTES + 2 * NAME_BYTES_MAX;
+
+/** The segment id that the batch at `at` names, unchecked; undefined if it is no batch. */
+export function segmentIdAt(source: Buffer, at: number): SegmentId | undefined {
+  if (at + BATCH_HEADER_BYTES > source.length || source.readUInt32LE(at) !== BATCH_MAGIC) return undefined;
+  return { low: source.readUInt32LE(at + 48), high: source.readUInt32LE(at + 52) };
+}
+
 /** The header of a batch of this segment at `at`, checked by its checksum; undefined if there is none. The body may still be damaged. */
 export function readBatchHeader(source: Buffer, at: number, segmentId: SegmentId): BatchHeader | undefined {
   if (at + BATCH_HEADER_BYTES > source.length || source.readUInt32LE(at) !== BATCH_MAGIC) return undefined;

@@ -5,7 +5,6 @@
 import type { AppendBatch, AppendedRun, AppendResult } from '../../../core/contracts/engine.ts';
 import { TandemError } from '../../../core/errors.ts';
 import { BATCH_BYTES_MAX, BATCH_RECORDS_MAX, RECORD_BYTES_CEILING } from '../../../core/limits.ts';
-import { partitionKey } from '../../../core/record.ts';
 import type { RecordSet } from '../../../core/record-set.ts';
 import { RECORD_OVERHEAD_BYTES, sliceRecordSet } from '../../../core/record-set.ts';
 import type { FlushPlace } from './batch-format.ts';
@@ -13,6 +12,7 @@ import { batchBytes } from './batch-format.ts';
 import { GrowingExtent } from './extent.ts';
 import type { FlushBuffer } from './flush-buffer.ts';
 import type { PartitionLog, ProducerState } from './partition-log.ts';
+import type { ProducerRefusals } from './producer-refusals.ts';
 import { advanceWindow, placesOf, repeatedCount } from './producer-window.ts';
 
 export interface PendingAppend {
@@ -39,14 +39,10 @@ export interface GroupSources {
   producer(log: PartitionLog, producerId: string): ProducerState;
   confirmProducer(log: PartitionLog, producer: ProducerState, nowMs: number): void;
   readonly slotTerm: number;
+  readonly refusals: ProducerRefusals;
 }
 
 const NOTHING_WRITTEN = { position: -1, bytes: 0, firstOffset: -1, count: 0, timeMs: 0 };
-
-export const producerKey = (append: PendingAppend): string | undefined =>
-  append.batch.producer === undefined
-    ? undefined
-    : `${partitionKey(append.log.topic, append.log.partition)}/${append.batch.producer.id}`;
 
 /** At most so many bytes in the segment. */
 export const appendBytes = ({ batch }: PendingAppend): number =>
@@ -64,8 +60,6 @@ export class FlushGroup {
   readonly #place: FlushPlace;
   readonly #nowMs: number;
   readonly #stored: StoredAppend[] = [];
-  /** Producers with a rejected append: what they sent after it is rejected too. */
-  readonly refusedProducers = new Map<string, TandemError>();
   records = 0;
 
   constructor(sources: GroupSources, buffer: FlushBuffer, place: FlushPlace, nowMs: number) {
@@ -91,8 +85,7 @@ export class FlushGroup {
 
   /** Rejects one append, and with it what its producer sends until the rejection is known. */
   refuse(append: PendingAppend, error: TandemError): void {
-    const key = producerKey(append);
-    if (key !== undefined) this.refusedProducers.set(key, error);
+    this.#sources.refusals.add(append, error);
     append.reject(error);
   }
 
@@ -122,10 +115,8 @@ export class FlushGroup {
 
   #assign(append: PendingAppend): void {
     const { log, batch } = append;
+    this.#sources.refusals.check(append);
     checkSize(batch.set);
-    const key = producerKey(append);
-    const refusal = key === undefined ? undefined : this.refusedProducers.get(key);
-    if (refusal !== undefined) throw refusal;
     if (batch.term !== undefined && batch.term < log.term)
       throw new TandemError('TANDEM_TERM_FENCED', { data: { term: log.term } });
     if (batch.set.count === 0) {

@@ -17,7 +17,7 @@ import type { Clock } from '../../../core/ports/clock.ts';
 import type { DiskFile } from '../../../core/ports/disk.ts';
 import { FlushBuffer } from './flush-buffer.ts';
 import type { GroupSources, PendingAppend } from './flush-group.ts';
-import { appendBytes, FlushGroup, producerKey } from './flush-group.ts';
+import { appendBytes, FlushGroup } from './flush-group.ts';
 import type { PartitionLog } from './partition-log.ts';
 import type { Segment } from './segment.ts';
 import { SEGMENT_HEADER_BYTES } from './segment-format.ts';
@@ -87,10 +87,12 @@ export class Journal {
     return new Promise((resolve) => this.#whenIdle.push(resolve));
   }
 
-  /** Ends the last segment; nothing may be in hand. */
-  close(): void {
-    if (this.#failure === undefined) this.#seal();
+  /** Ends the last segment; nothing may be in hand. Returns it if nothing was ever written to it. */
+  close(): Segment | undefined {
+    const isEmpty = this.#position === SEGMENT_HEADER_BYTES;
+    if (this.#failure === undefined && !isEmpty) this.#seal();
     else this.#file.close();
+    return isEmpty && this.#failure === undefined ? this.#segment : undefined;
   }
 
   #schedule(): void {
@@ -111,13 +113,13 @@ export class Journal {
       group = this.#beginGroup();
       const reason = this.#writeError(error);
       for (const append of appends) group.refuse(append, reason);
-      this.#finish(group);
+      this.#finish();
       return;
     }
     for (const append of appends) group.assign(append);
     if (group.isEmpty) {
       group.confirm();
-      this.#finish(group);
+      this.#finish();
       return;
     }
     this.#isFlushing = true;
@@ -183,7 +185,7 @@ export class Journal {
     const changed = group.confirm();
     for (const log of changed) this.#logs.add(log);
     if (this.#position > this.#options.segmentBytes / 4) this.#options.supply.prepare();
-    this.#finish(group);
+    this.#finish();
     for (const log of changed) log.wake();
   }
 
@@ -192,7 +194,7 @@ export class Journal {
     if (reason.code === 'TANDEM_DISK_FULL') this.#takeBack();
     else this.#fail(reason);
     group.revoke(this.#failure ?? reason);
-    this.#finish(group);
+    this.#finish();
   }
 
   /** Nothing of the failed flush may be found later: the place is zeros again. */
@@ -205,10 +207,9 @@ export class Journal {
     }
   }
 
-  #finish(group: FlushGroup): void {
+  #finish(): void {
     this.#isFlushing = false;
     if (this.#failure !== undefined) this.#rejectPending(this.#failure);
-    else if (group.refusedProducers.size > 0) this.#rejectProducers(group.refusedProducers);
     if (this.#pending.length > 0) {
       this.#schedule();
       return;
@@ -218,14 +219,6 @@ export class Journal {
 
   #rejectPending(error: TandemError): void {
     for (const { reject } of this.#pending.splice(0)) reject(error);
-  }
-
-  #rejectProducers(refused: ReadonlyMap<string, TandemError>): void {
-    this.#pending = this.#pending.filter((append) => {
-      const error = refused.get(producerKey(append) ?? '');
-      if (error !== undefined) append.reject(error);
-      return error === undefined;
-    });
   }
 
   #ensureRoom(bytes: number): void {

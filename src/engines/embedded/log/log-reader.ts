@@ -5,7 +5,7 @@
 import type { Logger } from '../../../core/contracts/telemetry.ts';
 import { TandemError } from '../../../core/errors.ts';
 import type { StoredBatch } from '../../../core/record-set.ts';
-import { isBodyIntact, readBatchHeader, recordSetAt } from './batch-format.ts';
+import { isBodyIntact, LONGEST_BATCH_HEAD_BYTES, readBatchHeader, recordSetAt } from './batch-format.ts';
 import type { ExtentEntries, ExtentSummary } from './extent.ts';
 import { entryAt, entryBytes } from './extent.ts';
 import type { PartitionLog } from './partition-log.ts';
@@ -14,8 +14,6 @@ import { decodeEntries } from './sidecar-format.ts';
 
 /** Batches so close together are read in one piece, with what is between them. */
 const HOLE_BYTES_MAX = 4096;
-/** Holds any header with its names. */
-const TIMED_BYTES = 512;
 
 /** What to read of one segment. */
 interface Plan {
@@ -65,7 +63,7 @@ export class LogReader {
   /** The time of the batch that holds `offset`; undefined if it cannot be read. */
   timeAt(log: PartitionLog, offset: number): number | undefined {
     const { segment, entries, first } = this.#plan(log, offset, 0);
-    const bytes = Buffer.alloc(TIMED_BYTES);
+    const bytes = Buffer.alloc(LONGEST_BATCH_HEAD_BYTES);
     const read = this.#options.files.readSync(segment.path, bytes, entries.positions[first] as number);
     return readBatchHeader(bytes.subarray(0, read), 0, segment.id)?.timeMs;
   }

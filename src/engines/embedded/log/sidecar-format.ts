@@ -4,7 +4,8 @@
  * Opening reads only header and directory; entries are read when a partition's old data is.
  *
  * header (64)    0 'TANDMIDX'  8 u32 version 1  12 u32 rows  16 u32 name bytes  20 u32 end of the segment  24 u64 segment id
- *               32 u32 slot  36 u32 1 if batches of unknown partitions are lost  40 zeros  60 u32 CRC-32 of header [0, 60) and directory
+ *               32 u32 slot  36 u32 1 if batches of unknown partitions are lost  40 16 bytes store id: the state database that
+ *               has the producers and topics of the segment  56 zeros  60 u32 CRC-32 of header [0, 60) and directory
  * directory      hashes: rows x u32, ascending; rows x 72 bytes in the same order; names (ASCII), each once
  * row (72)       0 u32 name at  4 u32 name bytes  8 u32 partition  12 u32 entries  16 u32 CRC-32 of its entries  20 u32 0
  *               24 u64 first offset  32 u64 next offset  40 u64 least time  48 u64 greatest time  56 u64 bytes  64 u64 position of its entries
@@ -34,6 +35,8 @@ export interface SidecarFacts {
   readonly slot: number;
   readonly end: number;
   readonly hasUnknownLoss: boolean;
+  /** 16 characters. */
+  readonly storeId: string;
 }
 
 /** The pieces of a sidecar file. */
@@ -49,20 +52,22 @@ export function encodeSidecar(facts: SidecarFacts, extents: Iterable<GrowingExte
   }
   const header = encodeHeader(facts, rows.length, nameBytes);
   const directory = Buffer.alloc(rows.length * (4 + ROW_BYTES) + nameBytes);
-  const pieces = [header, directory];
-  let entriesAt = header.length + directory.length;
+  let count = 0;
+  for (const { extent } of rows) count += extent.count;
+  const entries = Buffer.allocUnsafeSlow(count * ENTRY_BYTES);
+  let at = 0;
   rows.forEach(({ extent, hash }, index) => {
-    const entries = encodeEntries(extent);
+    const end = encodeEntries(extent, entries, at);
     directory.writeUInt32LE(hash, index * 4);
-    const at = rows.length * 4 + index * ROW_BYTES;
-    writeRow(directory, at, extent, nameAt.get(extent.topic) as number, entriesAt, crc32(entries));
-    entriesAt += entries.length;
-    pieces.push(entries);
+    const rowAt = rows.length * 4 + index * ROW_BYTES;
+    const place = { position: header.length + directory.length + at, checksum: crc32(entries.subarray(at, end)) };
+    writeRow(directory, rowAt, extent, nameAt.get(extent.topic) as number, place);
+    at = end;
   });
   const namesAt = rows.length * (4 + ROW_BYTES);
   for (const [name, at] of nameAt) directory.write(name, namesAt + at, 'latin1');
   header.writeUInt32LE(crc32(directory, crc32(header.subarray(0, 60))), 60);
-  return pieces;
+  return [header, directory, entries];
 }
 
 function encodeHeader(facts: SidecarFacts, rows: number, nameBytes: number): Buffer {
@@ -76,17 +81,20 @@ function encodeHeader(facts: SidecarFacts, rows: number, nameBytes: number): Buf
   header.writeUInt32LE(facts.segmentId.high, 28);
   header.writeUInt32LE(facts.slot, 32);
   header.writeUInt32LE(facts.hasUnknownLoss ? 1 : 0, 36);
+  header.write(facts.storeId, 40, 16, 'latin1');
   return header;
 }
 
-function encodeEntries(extent: GrowingExtent): Buffer {
-  const bytes = Buffer.allocUnsafe(extent.count * ENTRY_BYTES);
+/** Returns where they end. */
+function encodeEntries(extent: GrowingExtent, target: Buffer, start: number): number {
+  let at = start;
   for (let i = 0; i < extent.count; i++) {
-    bytes.writeUInt32LE(extent.positions[i] as number, i * ENTRY_BYTES);
-    bytes.writeUInt32LE(extent.bytesBefore[i] as number, i * ENTRY_BYTES + 4);
-    writeU64(bytes, extent.firstOffsets[i] as number, i * ENTRY_BYTES + 8);
+    target.writeUInt32LE(extent.positions[i] as number, at);
+    target.writeUInt32LE(extent.bytesBefore[i] as number, at + 4);
+    writeU64(target, extent.firstOffsets[i] as number, at + 8);
+    at += ENTRY_BYTES;
   }
-  return bytes;
+  return at;
 }
 
 function writeRow(
@@ -94,20 +102,19 @@ function writeRow(
   at: number,
   extent: GrowingExtent,
   nameAt: number,
-  entriesAt: number,
-  entriesChecksum: number,
+  entries: { readonly position: number; readonly checksum: number },
 ): void {
   directory.writeUInt32LE(nameAt, at);
   directory.writeUInt32LE(extent.topic.length, at + 4);
   directory.writeUInt32LE(extent.partition, at + 8);
   directory.writeUInt32LE(extent.count, at + 12);
-  directory.writeUInt32LE(entriesChecksum, at + 16);
+  directory.writeUInt32LE(entries.checksum, at + 16);
   writeU64(directory, extent.firstOffset, at + 24);
   writeU64(directory, extent.nextOffset, at + 32);
   writeU64(directory, extent.minTimeMs, at + 40);
   writeU64(directory, extent.maxTimeMs, at + 48);
   writeU64(directory, extent.bytes, at + 56);
-  writeU64(directory, entriesAt, at + 64);
+  writeU64(directory, entries.position, at + 64);
 }
 
 /** Where the entries of a row are, and how to judge them. */
@@ -151,6 +158,7 @@ export class SidecarDirectory {
       slot: bytes.readUInt32LE(32),
       end: bytes.readUInt32LE(20),
       hasUnknownLoss: bytes.readUInt32LE(36) === 1,
+      storeId: bytes.toString('latin1', 40, 56),
     };
     return new SidecarDirectory(facts, bytes.readUInt32LE(12), directory);
   }
