@@ -71,6 +71,8 @@ class SseStream implements Transport, KeptStream {
     this.#session = session;
     this.#hub.streams.add(this);
     this.#response.once('close', () => this.forget());
+    // The end of the client's side is the only sign of its going before a write fails; no client of a stream half-closes to go on reading.
+    this.#response.req.socket.once('end', () => this.#response.destroy());
   }
 
   begin(answer: SubscribeAnswer): void {
