@@ -26,8 +26,9 @@ export type Action =
       readonly kind: 'crash';
       /** In flight at the death. */
       readonly appends: readonly AppendChoice[];
-      /** Turns of the event loop after the appends were called; 'landed': when they are on disk, with the answer lost. */
-      readonly moment: number | 'landed';
+      /** So many turns of the event loop after the appends were called; in the middle of their flush; after it, with the answers lost. */
+      readonly moment: number | 'flush' | 'landed';
+      /** Of a flush that was not forced. */
       readonly tornEnd: TornEnd;
       readonly fraction: number;
       readonly slots: number;
@@ -65,7 +66,11 @@ export const anAppend: fc.Arbitrary<Action & { readonly kind: 'append' }> = fc.r
 const crash = fc.record({
   kind: kindOf('crash'),
   appends: fc.oneof({ weight: 1, arbitrary: fc.constant([]) }, { weight: 4, arbitrary: appendsOfOneTick }),
-  moment: fc.oneof(fc.nat(3), fc.constant('landed' as const)),
+  moment: fc.oneof(
+    { weight: 1, arbitrary: fc.nat(3) },
+    { weight: 3, arbitrary: fc.constant('flush' as const) },
+    { weight: 1, arbitrary: fc.constant('landed' as const) },
+  ),
   tornEnd: fc.constantFrom<TornEnd>('whole', 'truncated', 'zeroed', 'hole'),
   fraction,
   slots,

@@ -118,14 +118,15 @@ export class ModelRun {
 
   async #crash({ appends, moment, tornEnd, fraction, slots }: Action & { readonly kind: 'crash' }): Promise<void> {
     const ends = this.node.contentEnds();
+    if (moment === 'flush') this.node.dieInFlush();
     const batches = this.batchesOf(appends);
     const pending = batches.map((batch) => this.node.ownerOf(batch.topic, batch.partition).store.append(batch));
     const settled = Promise.allSettled(pending);
-    if (moment === 'landed') await settled;
+    if (typeof moment === 'string') await settled;
     else for (let turn = 0; turn < moment; turn++) await new Promise((resolve) => setImmediate(resolve));
     await this.node.die();
     await settled;
-    this.node.tear(ends, tornEnd, fraction);
+    if (moment === 'flush') this.node.tear(ends, tornEnd, fraction);
     await this.node.open(slots);
     await this.#adopt(batches);
     assert.deepEqual(this.node.reportsOf('log_damaged'), [], 'a torn end is no damage');

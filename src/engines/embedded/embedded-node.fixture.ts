@@ -3,7 +3,7 @@
  *
  * Death: the data folder is copied as it is in the middle of whatever the engines do, and a new node goes on with the copy; the old one
  * is closed and forgotten. Nothing that the copy lacks was durable for certain, everything acked before must be in it.
- * Torn end: bytes that were written after a given moment are cut off, or zeroed, as an unfinished write leaves them.
+ * Torn end: a death between a flush's write and its fdatasync may leave any part of the flush; bytes of it are cut off or zeroed.
  */
 import {
   cpSync,
@@ -18,6 +18,7 @@ import {
 import { tmpdir } from 'node:os';
 import { basename, join, relative } from 'node:path';
 import type { LogFields, Logger } from '../../core/contracts/telemetry.ts';
+import { type Disk, type DiskFile, systemDisk } from '../../core/ports/disk.ts';
 import { type EmbeddedEngine, openEmbeddedEngine } from './embedded-engine.ts';
 import { ownerSlot } from './ownership.ts';
 import type { StoredTopic } from './topics.ts';
@@ -41,6 +42,8 @@ export class EmbeddedNode {
   engines: EmbeddedEngine[] = [];
   readonly reports: ReportedEvent[] = [];
   #slotTerm = 0;
+  #isDeathDue = false;
+  #image: string | undefined;
 
   get slots(): number {
     return this.engines.length;
@@ -54,6 +57,7 @@ export class EmbeddedNode {
           dataDir: this.dataDir,
           slot: { slot, slots, slotTerm: this.#slotTerm },
           segmentBytes: SEGMENT_BYTES,
+          disk: this.#disk(),
           logger: this.#logger(),
         }),
       );
@@ -75,11 +79,16 @@ export class EmbeddedNode {
     return this.engines[ownerSlot(topic, initialPartitions, partition, this.slots)] ?? first;
   }
 
-  /** Dies now and leaves the folder as it is; not open afterwards. */
+  /** The death comes when the next flush has written and not yet forced: that is what `die` leaves then. */
+  dieInFlush(): void {
+    this.#isDeathDue = true;
+  }
+
+  /** Dies now, or where `dieInFlush` said; leaves the folder as it is then, not open. */
   async die(): Promise<void> {
-    const image = newFolder();
-    // Sockets are not data.
-    cpSync(this.dataDir, image, { recursive: true, filter: (path) => basename(path) !== 'run' });
+    this.#isDeathDue = false;
+    const image = this.#image ?? this.#copy();
+    this.#image = undefined;
     const before = this.dataDir;
     const isReporting = this.reports.length;
     await this.close();
@@ -99,12 +108,13 @@ export class EmbeddedNode {
     return new Map(this.logFiles().map((path) => [path, contentEnd(readFileSync(join(this.dataDir, path)))]));
   }
 
-  /** Damages what was written to existing segments since `before`, from `fraction` of it on. */
+  /** Damages what was written to segments in use since `before`, from `fraction` of it on. */
   tear(before: ContentEnds, tornEnd: TornEnd, fraction: number): void {
     if (tornEnd === 'whole') return;
     for (const [path, end] of this.contentEnds()) {
       const start = before.get(path);
-      if (start === undefined || !path.endsWith('.seg') || end <= start) continue;
+      // A file without a header is not in use.
+      if (start === undefined || start === 0 || !path.endsWith('.seg') || end <= start) continue;
       const cut = start + Math.floor((end - start) * fraction);
       const file = join(this.dataDir, path);
       if (tornEnd === 'truncated') truncateSync(file, cut);
@@ -128,6 +138,44 @@ export class EmbeddedNode {
   /** The reports that name a file of the log. */
   reportsOf(...events: readonly string[]): ReportedEvent[] {
     return this.reports.filter(({ event }) => events.includes(event));
+  }
+
+  #copy(): string {
+    const image = newFolder();
+    // Sockets are not data.
+    cpSync(this.dataDir, image, { recursive: true, filter: (path) => basename(path) !== 'run' });
+    return image;
+  }
+
+  /** The system's disk; at the first force after `dieInFlush` it keeps the image. */
+  #disk(): Disk {
+    const atForce = (): void => {
+      if (this.#isDeathDue) this.#image = this.#copy();
+      this.#isDeathDue = false;
+    };
+    const watched = (file: DiskFile): DiskFile => ({
+      path: file.path,
+      writeSync: (pieces, position) => file.writeSync(pieces, position),
+      readSync: (target, position) => file.readSync(target, position),
+      read: (target, position) => file.read(target, position),
+      dataSyncSync() {
+        atForce();
+        file.dataSyncSync();
+      },
+      dataSync(done) {
+        atForce();
+        file.dataSync(done);
+      },
+      truncateSync: (bytes) => file.truncateSync(bytes),
+      sizeSync: () => file.sizeSync(),
+      close: () => file.close(),
+    });
+    return {
+      ...systemDisk,
+      openSync: (path, mode) => watched(systemDisk.openSync(path, mode)),
+      createSync: (path, bytes, head) => watched(systemDisk.createSync(path, bytes, head)),
+      create: async (path, bytes, head) => watched(await systemDisk.create(path, bytes, head)),
+    };
   }
 
   #logger(): Logger {
