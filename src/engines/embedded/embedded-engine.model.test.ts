@@ -1,62 +1,232 @@
 /**
- * Random actions on the embedded engine, compared after each step with the memory engine; and random damage to its files.
- *
- * A failure prints the seed, the path and the shrunk actions; `TANDEM_MODEL_SEED=<seed>` runs the same again,
- * `TANDEM_MODEL_SECONDS=<n>` lets each of the two properties run so long.
+ * Random actions on the engine and on a model of it, compared after each: appends of several producers with repeats and failures of the
+ * disk, trims, clean reopens, kills, kills with a torn last flush. Tiny segments, so that every action meets their bounds.
  */
 import assert from 'node:assert/strict';
-import { type TestContext, test } from 'node:test';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { test } from 'node:test';
 import fc from 'fast-check';
-import { type Action, anAction } from './embedded-actions.fixture.ts';
-import { aDamage, checkDamage } from './embedded-damage.fixture.ts';
-import { ModelRun } from './embedded-model.fixture.ts';
+import type { EmbeddedEngine } from './embedded-engine.ts';
+import { openEmbeddedEngine } from './embedded-engine.ts';
+import { afterKill, appendTexts, ensure, readAll, testFolder } from './testing/embedded-fixture.ts';
+import type { DiskFaults } from './testing/failing-disk.ts';
+import { failingDisk } from './testing/failing-disk.ts';
 
-const SECONDS = Number(process.env['TANDEM_MODEL_SECONDS'] ?? 5);
-const SEED = Number(process.env['TANDEM_MODEL_SEED'] ?? Date.now() % 0x7fff_ffff);
-const RUNS_MAX = 1_000_000;
-/** Fewer than this in the time there is: the property has not really been tried. */
-const RUNS_MIN = 2;
+const PARTITIONS = 3;
 
-/** Checks until the time is up; the time bounds shrinking too. */
-async function check<T>(t: TestContext, arbitrary: fc.Arbitrary<T>, run: (value: T) => Promise<void>): Promise<void> {
-  let runs = 0;
-  const property = fc.asyncProperty(arbitrary, async (value) => {
-    await run(value);
-    runs++;
-  });
-  const details = await fc.check(property, {
-    seed: SEED,
-    numRuns: RUNS_MAX,
-    interruptAfterTimeLimit: SECONDS * 1000,
-    markInterruptAsFailure: false,
-  });
-  t.diagnostic(`seed ${SEED}, ${runs} runs`);
-  if (details.failed) {
-    const { errorInstance: cause } = details;
-    throw new Error(await fc.asyncDefaultReportMessage(details), { cause });
-  }
-  assert.ok(runs >= RUNS_MIN, `only ${runs} runs in ${SECONDS} s`);
+interface Append {
+  readonly kind: 'append';
+  readonly partition: number;
+  /** 0: none. */
+  readonly producer: number;
+  readonly count: number;
+  /** How many of the producer's last records are sent again. */
+  readonly back: number;
+  readonly bytes: number;
 }
 
-async function runActions({ slots, actions }: { slots: number; actions: readonly Action[] }): Promise<void> {
-  const run = new ModelRun();
-  try {
-    await run.open(slots);
-    for (const action of actions) {
-      await run.step(action);
-      await run.compare();
-    }
-  } finally {
-    await run.dispose();
-  }
-}
+type Action =
+  | { readonly kind: 'group'; readonly appends: readonly Append[]; readonly fails: boolean }
+  | { readonly kind: 'trim'; readonly partition: number; readonly fraction: number }
+  | { readonly kind: 'reopen' | 'kill' }
+  | { readonly kind: 'tear'; readonly bytes: number };
 
-test('whatever happens, the engine shows what its model shows', async (t) => {
-  const slots = fc.constantFrom(1, 2);
-  const actions = fc.array(anAction, { minLength: 1, maxLength: 30, size: 'max' });
-  await check(t, fc.record({ slots, actions }), runActions);
+const append: fc.Arbitrary<Append> = fc.record({
+  kind: fc.constant('append' as const),
+  partition: fc.nat(PARTITIONS - 1),
+  producer: fc.nat(3),
+  count: fc.integer({ min: 1, max: 4 }),
+  back: fc.nat(5),
+  bytes: fc.oneof(fc.nat(40), fc.nat(3000), fc.constant(20_000)),
 });
 
-test('a flipped bit is reported, never served and never skipped in silence', async (t) => {
-  await check(t, aDamage, checkDamage);
+const action: fc.Arbitrary<Action> = fc.oneof(
+  {
+    weight: 12,
+    arbitrary: fc.record({
+      kind: fc.constant('group' as const),
+      appends: fc.array(append, { minLength: 1, maxLength: 6 }),
+      fails: fc.integer({ min: 0, max: 9 }).map((n) => n === 0),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('trim' as const),
+      partition: fc.nat(PARTITIONS - 1),
+      fraction: fc.double({ min: 0, max: 1.2, noNaN: true }),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('reopen' as const, 'kill' as const) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('tear' as const), bytes: fc.integer({ min: 1, max: 400 }) }) },
+);
+
+/** What the engine must hold. */
+class Model {
+  readonly records = Array.from({ length: PARTITIONS }, (): string[] => []);
+  readonly firstOffsets = new Array<number>(PARTITIONS).fill(0);
+  /** `partition/producer` -> offset of each sequence, from 1 on. */
+  readonly sequences = new Map<string, number[]>();
+  serial = 0;
+
+  of({ partition, producer }: Append): number[] {
+    const key = `${partition}/${producer}`;
+    const offsets = this.sequences.get(key) ?? [];
+    this.sequences.set(key, offsets);
+    return offsets;
+  }
+}
+
+class Run {
+  readonly #t: TestContext;
+  readonly #model = new Model();
+  readonly #faults: DiskFaults = { partialBytes: 100 };
+  #folder: string;
+  #engine: EmbeddedEngine | undefined;
+
+  constructor(t: TestContext) {
+    this.#t = t;
+    this.#folder = testFolder(t);
+  }
+
+  async open(): Promise<void> {
+    const options = { slot: { slot: 0, slots: 1, slotTerm: 1 }, segmentBytes: 16_384, disk: failingDisk(this.#faults) };
+    this.#engine = await openEmbeddedEngine({ ...options, dataDir: this.#folder });
+    await ensure(this.#engine, PARTITIONS);
+  }
+
+  async close(): Promise<void> {
+    await this.#engine?.close();
+  }
+
+  async do(step: Action): Promise<void> {
+    const engine = this.#engine as EmbeddedEngine;
+    if (step.kind === 'group') await this.#appendGroup(engine, step.appends, step.fails);
+    else if (step.kind === 'trim') await this.#trim(engine, step.partition, step.fraction);
+    else if (step.kind === 'reopen') {
+      await engine.close();
+      await this.open();
+    } else await this.#kill(engine, step.kind === 'tear' ? step.bytes : 0);
+    await this.check();
+  }
+
+  async check(): Promise<void> {
+    const engine = this.#engine as EmbeddedEngine;
+    for (let partition = 0; partition < PARTITIONS; partition++) {
+      const place = { topic: 't', partition };
+      const expected = this.#model.records[partition] as string[];
+      const first = this.#model.firstOffsets[partition] as number;
+      const { firstOffset, nextOffset } = await engine.store.state(place);
+      assert.deepEqual([firstOffset, nextOffset], [first, expected.length]);
+      const records = await readAll(engine, place, 5000);
+      assert.deepEqual(
+        records.map(({ data }) => data.toString()),
+        expected.slice(first),
+      );
+      assert.ok(records.every((record, i) => record.offset === first + i));
+    }
+    for (const [key, offsets] of this.#model.sequences) {
+      const [partition, producer] = key.split('/');
+      const last = await engine.store.lastSequence({ topic: 't', partition: Number(partition) }, `p${producer}`);
+      assert.equal(last, offsets.length, key);
+    }
+  }
+
+  async #appendGroup(engine: EmbeddedEngine, appends: readonly Append[], fails: boolean): Promise<void> {
+    if (fails) {
+      this.#faults.writeCode = 'ENOSPC';
+      const refused = appends.map((one) => {
+        const producer =
+          one.producer === 0 ? undefined : { id: `p${one.producer}`, sequence: this.#model.of(one).length + 1 };
+        return appendTexts(engine, ['refused'], producer, { topic: 't', partition: one.partition });
+      });
+      for (const outcome of await Promise.allSettled(refused)) assert.equal(outcome.status, 'rejected');
+      this.#faults.writeCode = undefined;
+    }
+    await Promise.all(appends.map((one) => this.#append(engine, one)));
+  }
+
+  /** The calls of a group are made in one turn: the model follows the order of the calls. */
+  #append(engine: EmbeddedEngine, one: Append): Promise<void> {
+    const model = this.#model;
+    const stored = model.records[one.partition] as string[];
+    const texts: string[] = [];
+    const offsets = one.producer === 0 ? [] : model.of(one);
+    const back = one.producer === 0 ? 0 : Math.min(one.back, offsets.length);
+    const sequence = offsets.length - back + 1;
+    const expected: number[] = [];
+    for (let i = 0; i < one.count; i++) {
+      const known = offsets[sequence - 1 + i];
+      if (known !== undefined) {
+        texts.push(stored[known] as string);
+        expected.push(known);
+        continue;
+      }
+      const text = `${model.serial++} ${'x'.repeat(one.bytes)}`;
+      texts.push(text);
+      expected.push(stored.length);
+      if (one.producer !== 0) offsets.push(stored.length);
+      stored.push(text);
+    }
+    const producer = one.producer === 0 ? undefined : { id: `p${one.producer}`, sequence };
+    return appendTexts(engine, texts, producer, { topic: 't', partition: one.partition }).then(({ runs }) => {
+      const places = runs.flatMap(({ firstOffset, count }) =>
+        Array.from({ length: count }, (_, i) => (firstOffset < 0 ? -1 : firstOffset + i)),
+      );
+      assert.equal(places.length, expected.length);
+      places.forEach((place, i) => {
+        assert.ok(place === expected[i] || (place === -1 && i < back), `place ${place}, expected ${expected[i]}`);
+      });
+    });
+  }
+
+  async #trim(engine: EmbeddedEngine, partition: number, fraction: number): Promise<void> {
+    const { length } = this.#model.records[partition] as string[];
+    const before = Math.floor(length * fraction);
+    const first = Math.max(this.#model.firstOffsets[partition] as number, Math.min(before, length));
+    assert.equal(await engine.store.trim({ topic: 't', partition }, before), first);
+    this.#model.firstOffsets[partition] = first;
+    await engine.applyRetention();
+  }
+
+  /** Goes on with what kill -9 would have left; the end of a flush that nobody was told of is added, in part. */
+  async #kill(engine: EmbeddedEngine, tornBytes: number): Promise<void> {
+    const before = this.#folder;
+    this.#folder = afterKill(this.#t, before);
+    if (tornBytes > 0) await this.#tear(engine, before, tornBytes);
+    await engine.close();
+    await this.open();
+  }
+
+  /** Lets the dying engine flush once more and takes over the first `bytes` bytes of that flush. */
+  async #tear(engine: EmbeddedEngine, folder: string, bytes: number): Promise<void> {
+    const journal = join(folder, 'journal-0');
+    const names = readdirSync(journal).filter((name) => name.endsWith('.seg'));
+    const contents = new Map(names.map((name) => [name, readFileSync(join(journal, name))]));
+    await appendTexts(engine, ['torn '.repeat(100)], { id: 'torn', sequence: 1 }, { topic: 't', partition: 0 });
+    for (const [name, old] of contents) {
+      const now = readFileSync(join(journal, name));
+      const at = now.findIndex((byte, i) => byte !== old[i]);
+      if (at < 0 || at >= old.length) continue;
+      now.copy(old, at, at, Math.min(at + bytes, at + 500));
+      writeFileSync(join(this.#folder, 'journal-0', name), old);
+    }
+  }
+}
+
+test('the engine does what its model does', async (t) => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(action, { minLength: 5, maxLength: 40 }), async (steps) => {
+      const run = new Run(t);
+      await run.open();
+      try {
+        for (const step of steps) await run.do(step);
+      } finally {
+        await run.close();
+      }
+    }),
+    { numRuns: Number(process.env['TANDEM_MODEL_RUNS'] ?? 12), interruptAfterTimeLimit: 60_000 },
+  );
 });
