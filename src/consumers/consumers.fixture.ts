@@ -1,6 +1,6 @@
 /** What the tests of consumers share: a memory engine, a real ingest, a clock that the test drives, and consumers over them. */
 import type { TestContext } from 'node:test';
-import type { RecordStore } from '../core/contracts/engine.ts';
+import type { GroupStore, RecordStore } from '../core/contracts/engine.ts';
 import type { Ingest } from '../core/contracts/ingest.ts';
 import { type LogFields, silentLogger } from '../core/contracts/telemetry.ts';
 import { DEFAULT_LIMITS, type Limits } from '../core/limits.ts';
@@ -27,6 +27,8 @@ export interface WorkerOptions {
   readonly module?: unknown;
   readonly http?: HttpClient;
   readonly wrapStore?: (store: RecordStore) => RecordStore;
+  readonly wrapGroups?: (groups: GroupStore) => GroupStore;
+  readonly wrapIngest?: (ingest: Ingest) => Ingest;
   readonly loadModule?: (path: string) => Promise<unknown>;
 }
 
@@ -66,9 +68,9 @@ export async function openBench(t: TestContext, options: BenchOptions = {}): Pro
     const consumers = createConsumers({
       consumers: (worker.consumers ?? [{}]).map(configOf),
       topics,
-      groups,
+      groups: worker.wrapGroups?.(groups) ?? groups,
       store: worker.wrapStore?.(engine.store) ?? engine.store,
-      ingest,
+      ingest: worker.wrapIngest?.(ingest) ?? ingest,
       clock,
       random,
       logger,
@@ -126,6 +128,16 @@ export const keyed = (key: string, text: string): RecordInput => ({ key, data: B
 
 const REAL_WAIT_MS = 10_000;
 const TURNS_MAX = 20_000;
+
+/** The same object with some of its methods replaced. */
+export function withMethods<T extends object>(original: T, replaced: Partial<T>): T {
+  return new Proxy(original, {
+    get(target, name) {
+      const member = replaced[name as keyof T] ?? target[name as keyof T];
+      return typeof member === 'function' ? member.bind(target) : member;
+    },
+  });
+}
 
 /** Waits, without time passing, for a condition; fails with `what` if it does not come true. */
 export async function until(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { keyed, openBench, TOPIC, until, untilWithTime, withTime } from './consumers.fixture.ts';
+import type { GroupStore } from '../core/contracts/engine.ts';
+import { TandemError } from '../core/errors.ts';
+import { keyed, openBench, TOPIC, until, untilWithTime, withMethods, withTime } from './consumers.fixture.ts';
 import type { HandlerContext, HandlerRecord } from './handler-api.ts';
 
 const numbers = (count: number, from = 0): string[] => Array.from({ length: count }, (_, i) => String(from + i));
@@ -96,6 +98,47 @@ test('pause finishes what runs and commits it; resume goes on; lag is told meanw
   await until(() => running.length === 1, 'b runs');
   assert.deepEqual(seen, ['a', 'b']);
   assert.equal((await consumers.status())[0]?.state, 'running');
+});
+
+test('resume right after pause: a partition has one reader at a time', async (t) => {
+  const bench = await openBench(t);
+  const running: (() => void)[] = [];
+  const save = (): Promise<void> => new Promise((resolve) => running.push(resolve));
+  const { consumers } = bench.openWorker({ module: { save } });
+  await bench.append('a', 'b');
+  await consumers.start();
+  await until(() => running.length === 1, 'a runs');
+  const paused = consumers.pause('save');
+  await consumers.resume('save');
+  await bench.clock.advance(10);
+  assert.equal(running.length, 1, 'the first reader still has a in hand');
+  running[0]?.();
+  await paused;
+  await until(() => running.length === 2, 'the second reader');
+  await bench.clock.advance(10);
+  assert.equal(running.length, 2);
+  assert.equal(await bench.committed('save'), 1, 'it went on after a');
+});
+
+test('a refused commit is repeated until it is taken', async (t) => {
+  const bench = await openBench(t);
+  let refusals = 3;
+  const wrapGroups = (groups: GroupStore): GroupStore =>
+    withMethods(groups, {
+      async commit(...call) {
+        if (refusals-- > 0) throw new TandemError('TANDEM_STORE_FAILED', { detail: 'asked for' });
+        await groups.commit(...call);
+      },
+    });
+  const { consumers } = bench.openWorker({ module: { save() {} }, wrapGroups });
+  await bench.append('a');
+  await consumers.start();
+  await untilWithTime(bench.clock, () => refusals === 2, 'the first refusal');
+  const status = (await consumers.status())[0]?.partitions[0];
+  assert.equal(status?.state, 'retrying');
+  assert.match(status?.reason ?? '', /asked for/);
+  await untilWithTime(bench.clock, async () => (await bench.committed('save')) === 1, 'the commit');
+  assert.equal((await consumers.status())[0]?.partitions[0]?.state, 'running');
 });
 
 test('drain gives running calls until the deadline, then aborts them and leaves them unfinished', async (t) => {

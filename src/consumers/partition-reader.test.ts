@@ -2,21 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RecordStore } from '../core/contracts/engine.ts';
 import { TandemError } from '../core/errors.ts';
-import { openBench, TOPIC, until, untilWithTime } from './consumers.fixture.ts';
+import { openBench, TOPIC, until, untilWithTime, withMethods } from './consumers.fixture.ts';
 import type { HandlerRecord } from './handler-api.ts';
 
 const PLACE = { topic: TOPIC, partition: 0 };
-
-/** The same store with another `read`. */
-function withRead(store: RecordStore, read: RecordStore['read']): RecordStore {
-  return new Proxy(store, {
-    get(target, name) {
-      if (name === 'read') return read;
-      const member = target[name as keyof RecordStore];
-      return typeof member === 'function' ? member.bind(target) : member;
-    },
-  });
-}
 
 const collect = () => {
   const seen: string[] = [];
@@ -68,12 +57,14 @@ test('damage stops the partition with the reason, others go on, and skip passes 
     data: { file: '7', bytePosition: 1, fromOffset: 1, nextOffset: 2 },
   });
   const wrapStore = (store: RecordStore): RecordStore =>
-    withRead(store, async (partition, from, bytesMax) => {
-      if (partition.partition === 0 && from.offset === 1) throw damage;
-      const result = await store.read(partition, from, bytesMax);
-      return partition.partition === 0 && from.offset === 0
-        ? { ...result, batches: result.batches.slice(0, 1) }
-        : result;
+    withMethods(store, {
+      read: async (partition, from, bytesMax) => {
+        if (partition.partition === 0 && from.offset === 1) throw damage;
+        const result = await store.read(partition, from, bytesMax);
+        return partition.partition === 0 && from.offset === 0
+          ? { ...result, batches: result.batches.slice(0, 1) }
+          : result;
+      },
     });
   const { consumers, ingest } = bench.openWorker({ module, wrapStore });
   const append = (partition: number, text: string) =>
@@ -103,14 +94,16 @@ test('a record that contradicts itself stops the partition just before it', asyn
   const bench = await openBench(t);
   const { seen, module } = collect();
   const wrapStore = (store: RecordStore): RecordStore =>
-    withRead(store, async (partition, from, bytesMax) => {
-      const result = await store.read(partition, from, bytesMax);
-      const batches = result.batches.map((batch) => {
-        const lengths = batch.set.lengths.slice();
-        if (batch.firstOffset === 0) lengths[2] = 1e6;
-        return { ...batch, set: { ...batch.set, lengths } };
-      });
-      return { ...result, batches };
+    withMethods(store, {
+      read: async (partition, from, bytesMax) => {
+        const result = await store.read(partition, from, bytesMax);
+        const batches = result.batches.map((batch) => {
+          const lengths = batch.set.lengths.slice();
+          if (batch.firstOffset === 0) lengths[2] = 1e6;
+          return { ...batch, set: { ...batch.set, lengths } };
+        });
+        return { ...result, batches };
+      },
     });
   const { consumers } = bench.openWorker({ module, wrapStore });
   await bench.append('0', '1', 'broken', '3');
@@ -127,9 +120,11 @@ test('a store that cannot be read for a while is asked again, with the reason in
   const { seen, module } = collect();
   let refusals = 0;
   const wrapStore = (store: RecordStore): RecordStore =>
-    withRead(store, async (...call) => {
-      if (refusals++ < 5) throw new TandemError('TANDEM_OWNER_UNAVAILABLE');
-      return store.read(...call);
+    withMethods(store, {
+      read: async (...call) => {
+        if (refusals++ < 5) throw new TandemError('TANDEM_OWNER_UNAVAILABLE');
+        return store.read(...call);
+      },
     });
   const { consumers } = bench.openWorker({ module, wrapStore });
   await bench.append('a');
