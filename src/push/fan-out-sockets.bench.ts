@@ -141,7 +141,7 @@ class SocketTransport implements Transport {
     this.#socket.write('', () => callback());
   }
   end(error: Error): void {
-    console.error('ended:', error.message);
+    if (!error.message.includes('shutting down')) console.error('ended:', error.message);
     this.#socket.destroy();
   }
 }

@@ -320,3 +320,17 @@ test('closing the hub ends sessions with their positions', async (t) => {
   assert.equal(client.ended?.error.code, 'TANDEM_DRAINING');
   assert.equal(client.ended?.positions.get('a'), client.position('a'));
 });
+
+test('ended in the middle of a flush of several channels: what was not handed out yet is not in the positions', async (t) => {
+  const { connect, append } = await open(t, { policy: { policy: 'disconnect', queueBytesMax: 1_000 } });
+  const { client, subscribe } = connect();
+  await subscribe('a', 'now');
+  await subscribe('b', 'now');
+  client.room = 0;
+  await append(1);
+  await until(() => client.bufferedBytes > 0, 'a full transport');
+  await Promise.all([append(1, 0, 'a', 2_000), append(1, 0, 'b', 2_000)]);
+  await until(() => client.ended !== undefined, 'the end');
+  assert.deepEqual([...(client.ended?.positions.keys() ?? [])].sort(), ['a', 'b']);
+  assert.deepEqual(client.problems, []);
+});

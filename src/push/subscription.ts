@@ -48,6 +48,8 @@ export class Subscription implements HandingOver {
   #inHand: Map<number, readonly StoredBatch[]> | undefined;
   /** By partition, the epoch in which the feed was found while the store was in the cursor's. */
   #staleFeed: Map<number, string> | undefined;
+  /** The next step is not the first in a row: it waits for its turn even if it need not read. */
+  #isContinued = false;
   /** Where the search for a partition to read begins: partitions take turns. */
   #turn = 0;
 
@@ -97,14 +99,14 @@ export class Subscription implements HandingOver {
     if (partition !== undefined) {
       this.#turn = partition + 1;
       await this.#read(partition);
-      if (this.isClosed) return false;
-    }
+    } else if (this.#isContinued) await this.#context.turns.run(async () => {});
+    if (this.isClosed) return false;
     this.#deliver(feed);
     if (this.isClosed) return false;
     if (this.#isEqual(feed)) this.#goLive(feed);
-    else if (this.#isBehind(feed) || this.#partitionToRead(feed) !== undefined) return true;
+    else if (this.#isBehind(feed) || this.#partitionToRead(feed) !== undefined) this.#isContinued = true;
     else this.#state = 'ahead';
-    return false;
+    return this.#state === 'replaying';
   }
 
   close(): void {
@@ -120,6 +122,7 @@ export class Subscription implements HandingOver {
   feedMoved(): void {
     if (this.#state !== 'ahead' || this.isClosed) return;
     this.#state = 'replaying';
+    this.#isContinued = false;
     this.session.replay(this);
   }
 
@@ -187,6 +190,8 @@ export class Subscription implements HandingOver {
     const place = { topic: this.channel, partition };
     const from = this.#cursor?.get(partition);
     if (this.isClosed || from === undefined) return;
+    // Taken before the read: a feed that moves to yet another epoch during it is not the stale one.
+    const feedEpoch = this.#feed?.position.get(partition)?.epoch;
     try {
       const { batches } = await retrying(clock, isWanted, () =>
         turns.run(() => store.read(place, from, REPLAY_CHUNK_BYTES)),
@@ -194,7 +199,6 @@ export class Subscription implements HandingOver {
       if (this.isClosed) return;
       this.#inHand ??= new Map();
       this.#inHand.set(partition, batches);
-      const feedEpoch = this.#feed?.position.get(partition)?.epoch;
       if (feedEpoch === undefined || feedEpoch === from.epoch) return;
       this.#staleFeed ??= new Map();
       this.#staleFeed.set(partition, feedEpoch);

@@ -30,9 +30,9 @@ export interface Transport {
   readonly encoder: PushEncoder;
   /** Bytes accepted by `write` that the kernel has not taken yet. */
   readonly bufferedBytes: number;
-  /** Whole messages, possibly many. Must be called at most once per session and flush. */
+  /** Whole messages, possibly many; at most one call per session and flush. The bytes are shared: not to be changed. Must not throw. */
   write(bytes: Buffer): void;
-  /** Calls once when `bufferedBytes` is 0 again. */
+  /** Calls once when `bufferedBytes` is 0 again. Asked only while it is not, and not again before the call. */
   whenDrained(callback: () => void): void;
   /** Ends the connection and tells the client why and from where to resume (channel -> position). Idempotent. */
   end(error: TandemError, positions: ReadonlyMap<string, string>): void;
@@ -52,7 +52,8 @@ export interface SubscribeAnswer {
 export interface PushSession {
   /**
    * `answer` is called exactly once, before the first delivery of this subscription. Resubscribing a channel replaces it. Right checks are the
-   * caller's. Errors: TANDEM_TOPIC_UNKNOWN, TANDEM_POSITION_MALFORMED, TANDEM_SUBSCRIPTIONS_LIMIT.
+   * caller's. Errors, without an answer then: TANDEM_TOPIC_UNKNOWN, TANDEM_POSITION_MALFORMED, TANDEM_SUBSCRIPTIONS_LIMIT, TANDEM_DRAINING,
+   * TANDEM_SUBSCRIPTION_UNKNOWN (replaced, unsubscribed or closed before it began), and what the store cannot recover from.
    */
   subscribe(channel: string, from: SubscribeFrom, answer: (answer: SubscribeAnswer) => void): Promise<void>;
   /** Errors: TANDEM_SUBSCRIPTION_UNKNOWN. */
