@@ -53,7 +53,7 @@ function sourcesOf({ config, name, data, engine, listen, admin, workers }: UpOpt
 }
 
 /** What a newcomer needs: where it listens, where the data is, how to send the first record. */
-export function summary(config: TandemConfig, { listeners, adminPort }: NodeReady): string {
+function summary(config: TandemConfig, { listeners, adminPort }: NodeReady): string {
   const addresses = config.listen.map((listen, index) => addressLine(listen, listeners[index]?.port ?? listen.port));
   const admin = hostText(config.admin.host, adminPort);
   return [

@@ -13,7 +13,7 @@ import type { TandemConfig } from './tandem-config.ts';
 import { readYamlFile } from './yaml-file.ts';
 
 /** The file that is read when none is named and it exists in the current folder. */
-export const DEFAULT_CONFIG_FILE = 'tandem.yaml';
+const DEFAULT_CONFIG_FILE = 'tandem.yaml';
 
 const EXPOSED = 'TANDEM_EXPOSED_WITHOUT_AUTH';
 

@@ -41,6 +41,7 @@ interface TestEvent {
 /** Collects skips; puts what must not be overlooked in front of the summary. */
 class Notices extends Transform {
   readonly #skipped: string[] = [];
+  #declared = 0;
   #isTold = false;
 
   constructor() {
@@ -48,14 +49,19 @@ class Notices extends Transform {
   }
 
   override _transform(event: TestEvent, _encoding: BufferEncoding, done: TransformCallback): void {
-    if (event.type === 'test:pass' && event.data.skip !== undefined && event.data.skip !== false)
-      this.#skipped.push(`${event.data.name}: ${event.data.skip === true ? 'no reason given' : event.data.skip}`);
+    if (event.type === 'test:pass' && event.data.skip !== undefined && event.data.skip !== false) this.#skip(event);
     if (event.type === 'test:fail') process.exitCode = 1;
     if (!this.#isTold && isSummary(event)) {
       this.#isTold = true;
       for (const notice of this.#notices()) this.push({ type: 'test:stdout', data: { message: `${notice}\n` } });
     }
     done(null, event);
+  }
+
+  /** What an engine cannot do, as it declares, is no gap: the gate holds each such skip against the declaration. */
+  #skip({ data: { name, file = '', skip } }: TestEvent): void {
+    if (file.endsWith('.conformance.test.ts')) this.#declared++;
+    else this.#skipped.push(`${name}: ${skip === true ? 'no reason given' : skip}`);
   }
 
   #notices(): string[] {
@@ -67,7 +73,11 @@ class Notices extends Transform {
     const skips = this.#skipped.map((skip) => `SKIPPED: ${skip}`);
     if (gate.length > 0 || (isCi && skips.length > 0)) process.exitCode = 1;
     if (isCi && skips.length > 0) skips.push('With CI set, a skip is a failure.');
-    return ['', ...notices, ...skips, ...gate];
+    const declared =
+      this.#declared === 0
+        ? []
+        : [`NOT APPLICABLE: ${this.#declared} conformance cases, for capabilities that the engine says it lacks`];
+    return ['', ...notices, ...declared, ...skips, ...gate];
   }
 }
 

@@ -55,11 +55,12 @@ export const ENTRY_POINTS: readonly RegExp[] = [
   /^src\/index\.ts$/,
   /^src\/cli\/main\.ts$/,
   /^(bench|chaos|examples|tools)\//,
-  /\.test\.ts$/,
+  /\.(test|bench)\.ts$/,
 ];
 
 /** Not tests themselves, but only tests use them: reached from a test is enough, and the stage laws do not hold. */
 export const TEST_SUPPORT: readonly RegExp[] = [
+  /\.fixture\.ts$/,
   /^src\/engines\/conformance\//,
   /\/testing\//,
   /^src\/core\/ports\/manual-[a-z-]+\.ts$/,
@@ -76,7 +77,8 @@ export const FILE_LINES_SOFT = 400;
 export const FILE_LINES_HARD = 600;
 export const FUNCTION_LINES_MAX = 70;
 
-export const isTest = (path: string): boolean => path.endsWith('.test.ts');
+/** Tests and measurements. */
+export const isTest = (path: string): boolean => /\.(test|bench)\.ts$/.test(path);
 export const isTestSupport = (path: string): boolean => TEST_SUPPORT.some((pattern) => pattern.test(path));
 export const isProduction = (path: string): boolean => path.startsWith('src/') && !isTest(path) && !isTestSupport(path);
 

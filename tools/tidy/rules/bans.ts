@@ -1,5 +1,5 @@
 /** What must not be called or written, each ban with what to use instead. */
-import { isProduction, isTest, REPLAYABLE } from '../layout.ts';
+import { isProduction, REPLAYABLE } from '../layout.ts';
 import type { CallSite, Rule, SourceFile, Violation } from '../source-file.ts';
 
 interface Ban {
@@ -10,6 +10,8 @@ interface Ban {
   readonly instead: string;
 }
 
+/** Measurements may wait for a time; tests wait for a condition. */
+const mayNotSleep = (path: string): boolean => path.endsWith('.test.ts');
 const isReplayable = (path: string): boolean => isProduction(path) && REPLAYABLE.some((pattern) => pattern.test(path));
 const mayNotExit = (path: string): boolean => isProduction(path) && !/^src\/(cli|topology|supervisor)\//.test(path);
 const mayNotAppend = (path: string): boolean => isProduction(path) && !/^src\/(ingest|engines)\//.test(path);
@@ -52,14 +54,18 @@ const BANS: readonly Ban[] = [
     callee: /(^|\.)#?(store|records|engine\.store)\.append$/i,
     instead: 'ingest.append(…) or a lane: only src/ingest appends',
   },
-  { appliesTo: isTest, callee: /^sleep(Ms)?$/, instead: 'wait for the condition: until(…) of core/testing/until.ts' },
   {
-    appliesTo: isTest,
+    appliesTo: mayNotSleep,
+    callee: /^sleep(Ms)?$/,
+    instead: 'wait for the condition: until(…) of core/testing/until.ts',
+  },
+  {
+    appliesTo: mayNotSleep,
     module: /^(node:)?timers\/promises$/,
     instead: 'wait for the condition: until(…) of core/testing/until.ts',
   },
   {
-    appliesTo: isTest,
+    appliesTo: mayNotSleep,
     call: ({ callee, firstArgument }) =>
       callee === 'new Promise' && /^\(?\s*\w*[^)]*\)?\s*=>\s*(void\s+)?setTimeout\(/.test(firstArgument),
     instead: 'wait for the condition: until(…) of core/testing/until.ts',

@@ -14,7 +14,7 @@ const FOLDERS_BANNED = new Set([
   'shared',
   'lib',
 ]);
-const FILE_NAME = /^[a-z0-9]+(-[a-z0-9]+)*(\.(test|model\.test|bench))?\.ts$/;
+const FILE_NAME = /^[a-z0-9]+(-[a-z0-9]+)*(\.(model|conformance|fixture))?(\.(test|bench))?\.ts$/;
 const MACHINE_PATH = /(?<![\w.])\/(work|home|root|Users|tmp\/bash_jobs)\/[\w.-]+/;
 
 export const names: Rule = (files) =>
@@ -26,7 +26,9 @@ export const names: Rule = (files) =>
     if (folder !== undefined)
       found.push(at(path, 1, `the folder name "${folder}" says nothing; name it after the stage or the noun inside`));
     if (!FILE_NAME.test(file))
-      found.push(at(path, 1, `the file name "${file}" is not kebab-case (x-y.ts, x-y.test.ts)`));
+      found.push(
+        at(path, 1, `the file name "${file}" is not kebab-case (x-y.ts, x-y.test.ts, x-y.fixture.ts, x-y.bench.ts)`),
+      );
     return found;
   });
 
