@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import type { RecordStore } from '../core/contracts/engine.ts';
 import { openBench, TOPIC, until, withMethods } from './consumers.fixture.ts';
 import { PartitionSource } from './partition-source.ts';
@@ -55,4 +57,26 @@ test('stop ends a wait and a read that hangs', async (t) => {
     source.stop();
     assert.equal(await next, undefined);
   }
+});
+
+test('answers that were taken are not kept', async (t) => {
+  const bench = await openBench(t);
+  const { engine } = bench.openWorker({ module: { save() {} } });
+  await bench.append('a');
+  const { epoch } = await engine.store.state(PLACE);
+  const answers: WeakRef<object>[] = [];
+  const read: RecordStore['read'] = async (...call) => {
+    const result = { ...(await engine.store.read(...call)) };
+    answers.push(new WeakRef(result));
+    return result;
+  };
+  const source = new PartitionSource(withMethods(engine.store, { read }), PLACE);
+  t.after(() => source.stop());
+  for (let i = 0; i < 20; i++) await source.next({ epoch, offset: 0 });
+  setFlagsFromString('--expose-gc');
+  const collectGarbage = runInNewContext('gc') as () => void;
+  await until(() => {
+    collectGarbage();
+    return answers.filter((answer) => answer.deref() !== undefined).length <= 1;
+  }, 'all but the last answer are garbage');
 });

@@ -20,12 +20,12 @@ export class PartitionSource {
   nextOffset: number | null = null;
   readonly #store: RecordStore;
   readonly #place: TopicPartition;
-  readonly #stopped: PromiseWithResolvers<undefined> = Promise.withResolvers();
   #isStopped = false;
   #ahead: Ahead | undefined;
   #unwatch: (() => void) | undefined;
   #isWoken = false;
   #wake: (() => void) | undefined;
+  #endRead: (() => void) | undefined;
 
   constructor(store: RecordStore, place: TopicPartition) {
     this.#store = store;
@@ -36,7 +36,7 @@ export class PartitionSource {
   async next(from: Position): Promise<ReadResult | undefined> {
     this.#watch();
     while (!this.#isStopped) {
-      const answer = await Promise.race([this.#take(from), this.#stopped.promise]);
+      const answer = await this.#unlessStopped(this.#take(from));
       if (answer === undefined) return undefined;
       if ('error' in answer) throw answer.error;
       this.nextOffset = answer.result.nextOffset;
@@ -55,7 +55,7 @@ export class PartitionSource {
   stop(): void {
     this.#isStopped = true;
     this.#unwatch?.();
-    this.#stopped.resolve(undefined);
+    this.#endRead?.();
     this.#wake?.();
   }
 
@@ -64,6 +64,15 @@ export class PartitionSource {
     this.#ahead = undefined;
     const fits = ahead?.position.offset === from.offset && ahead.position.epoch === from.epoch;
     return ahead !== undefined && fits ? ahead.answer : this.#read(from);
+  }
+
+  /** Not a race with one long-lived promise: that would keep every answer for as long as the source lives. */
+  #unlessStopped(answer: Promise<ReadAnswer>): Promise<ReadAnswer | undefined> {
+    return new Promise((resolve) => {
+      this.#endRead = () => resolve(undefined);
+      // Never rejects.
+      void answer.then(resolve);
+    });
   }
 
   async #read(from: Position): Promise<ReadAnswer> {
