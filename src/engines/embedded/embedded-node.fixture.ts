@@ -74,9 +74,9 @@ export class EmbeddedNode {
 
   /** The engine that writes the partition itself. */
   ownerOf(topic: string, partition: number): EmbeddedEngine {
-    const [first] = this.engines as [EmbeddedEngine, ...EmbeddedEngine[]];
-    const { initialPartitions } = first.topics.peek(topic) as StoredTopic;
-    return this.engines[ownerSlot(topic, initialPartitions, partition, this.slots)] ?? first;
+    const known = this.engines.map(({ topics }) => topics.peek(topic)).find((found) => found !== undefined);
+    const { initialPartitions } = known as StoredTopic;
+    return this.engines[ownerSlot(topic, initialPartitions, partition, this.slots)] as EmbeddedEngine;
   }
 
   /** The death comes when the next flush has written and not yet forced: that is what `die` leaves then. */

@@ -60,6 +60,7 @@ export interface SegmentContents {
 interface Found {
   readonly segment: Segment;
   readonly header: SegmentHeader;
+  readonly isFollowed: boolean;
 }
 
 /** Recovers a journal's folder. Returns its highest sequence (0: none). Errors: TANDEM_DATA_VERSION, TANDEM_DISK_FULL, TANDEM_STORE_FAILED. */
@@ -76,14 +77,20 @@ export function recoverJournal(
     const isStray = sequence !== undefined && !names.includes(segmentFileName(sequence));
     if (isStray || name.endsWith('.draft')) disk.removeSync(join(folder, name));
   }
-  let highest = 0;
-  for (const name of names.sort()) {
-    const sequence = sequenceOfFile(name, 'seg');
-    if (sequence === undefined) continue;
-    highest = Math.max(highest, sequence);
-    recoverSegment(options, folder, journal, sequence, report);
-  }
-  return highest;
+  const sequences = names.sort().flatMap((name) => sequenceOfFile(name, 'seg') ?? []);
+  const lastInUse = sequences.findLast((sequence) => holdsBatch(disk, folder, names, sequence)) ?? 0;
+  for (const sequence of sequences)
+    recoverSegment(options, { folder, journal, sequence, isFollowed: sequence < lastInUse }, report);
+  return sequences.at(-1) ?? 0;
+}
+
+/** Whether the segment was written to, as far as its first bytes tell. */
+function holdsBatch(disk: Disk, folder: string, names: readonly string[], sequence: number): boolean {
+  if (names.includes(sidecarFileName(sequence))) return true;
+  const path = join(folder, segmentFileName(sequence));
+  const bytes = readStart(disk, path, SEGMENT_HEADER_BYTES + LONGEST_BATCH_HEAD_BYTES);
+  const id = segmentIdAt(bytes, SEGMENT_HEADER_BYTES);
+  return id !== undefined && readBatchHeader(bytes, SEGMENT_HEADER_BYTES, id) !== undefined;
 }
 
 /** The sealed segments of a journal: those with a sidecar. Others are being written by their own slot just now. */
@@ -102,14 +109,16 @@ export function sealedSegments(disk: Disk, folder: string, journal: number): Seg
   return segments.sort((a, b) => a.sequence - b.sequence);
 }
 
-function recoverSegment(
-  options: RecoveryOptions,
-  folder: string,
-  journal: number,
-  sequence: number,
-  report: RecoveryReport,
-): void {
+interface SegmentPlace {
+  readonly folder: string;
+  readonly journal: number;
+  readonly sequence: number;
+  readonly isFollowed: boolean;
+}
+
+function recoverSegment(options: RecoveryOptions, place: SegmentPlace, report: RecoveryReport): void {
   const { disk, state, topics } = options;
+  const { folder, journal, sequence, isFollowed } = place;
   const path = join(folder, segmentFileName(sequence));
   const sidecarPath = join(folder, sidecarFileName(sequence));
   const directory = readDirectory(disk, sidecarPath);
@@ -125,12 +134,12 @@ function recoverSegment(
     return;
   }
   const segment = { journal, sequence, path, sidecarPath, id: header.id, directory: undefined, isWarm: false };
-  sealFound(options, { segment, header }, report);
+  sealFound(options, { segment, header, isFollowed }, report);
 }
 
-function sealFound(options: RecoveryOptions, { segment, header }: Found, report: RecoveryReport): void {
+function sealFound(options: RecoveryOptions, { segment, header, isFollowed }: Found, report: RecoveryReport): void {
   const { disk, logger, producers, topics } = options;
-  const { extents, producers: rows, result } = readSegment(options, segment, header);
+  const { extents, producers: rows, result } = readSegment(options, segment, header, isFollowed);
   report.scannedSegments++;
   if (result.isTorn) {
     report.tornTails++;
@@ -186,11 +195,12 @@ export function readSegment(
   options: Pick<RecoveryOptions, 'disk' | 'producers'>,
   segment: Segment,
   header: Pick<SegmentHeader, 'id'>,
+  isFollowed: boolean = false,
 ): SegmentContents {
   const bytes = readStart(options.disk, segment.path, Number.POSITIVE_INFINITY);
   const extents = new Map<string, GrowingExtent>();
   const producers = new Map<string, ProducerRow>();
-  const result = scanSegment(bytes, header.id, (batch, position) => {
+  const visit = (batch: BatchHeader, position: number): void => {
     const key = partitionKey(batch.topic, batch.partition);
     let extent = extents.get(key);
     if (extent === undefined) {
@@ -199,7 +209,8 @@ export function readSegment(
     }
     extent.add(position, batch.totalBytes, batch.firstOffset, batch.count, batch.timeMs);
     if (batch.producerId !== '') followProducer(options.producers, producers, `${key}/${batch.producerId}`, batch);
-  });
+  };
+  const result = scanSegment(bytes, header.id, visit, isFollowed);
   return { extents, producers: [...producers.values()], result };
 }
 

@@ -4,6 +4,7 @@
  * A flush is written in one go and followed by one fdatasync before the next flush begins, and nothing of it is acknowledged
  * before. Every batch names where its flush began. So at the first place P that holds no valid batch:
  *   - if a batch further on belongs to a flush that began after P, then P had been made durable before: it is damage;
+ *   - the same if a later segment of the journal holds a batch: the journal goes on in another segment only between two flushes;
  *   - otherwise what follows P is the unfinished last flush: nothing of it was acknowledged, and the segment ends at P.
  * A batch counts at X if it is undamaged and begins a flush there (flush start = X) or continues the one before it (same flush
  * number): remains of a failed flush beyond a shorter later one do not.
@@ -32,11 +33,15 @@ export interface ScanResult {
   readonly hasUnknownLoss: boolean;
 }
 
-/** Calls `visit` for each batch in order, damaged ones with readable headers included. `bytes` is the whole file. */
+/**
+ * Calls `visit` for each batch in order, damaged ones with readable headers included. `bytes` is the whole file. `isFollowed`: the journal
+ * goes on in a later segment.
+ */
 export function scanSegment(
   bytes: Buffer,
   segmentId: SegmentId,
   visit: (header: BatchHeader, position: number) => void,
+  isFollowed: boolean = false,
 ): ScanResult {
   const damages: SegmentDamage[] = [];
   let at = SEGMENT_HEADER_BYTES;
@@ -50,14 +55,17 @@ export function scanSegment(
       visit(header, at);
     } else {
       const next = findBatch(bytes, segmentId, at, () => true);
-      if (next === undefined || findBatch(bytes, segmentId, at, (h) => h.flushStart > at) === undefined)
-        return { end: at, isTorn: bytes[at] !== undefined && bytes[at] !== 0, damages, hasUnknownLoss };
-      if (header === undefined || !isExpected || at + header.totalBytes > next) {
-        damages.push({ from: at, to: next, header: undefined });
+      const isForced = isFollowed
+        ? bytes.subarray(at).some((byte) => byte !== 0)
+        : findBatch(bytes, segmentId, at, (h) => h.flushStart > at) !== undefined;
+      if (!isForced) return { end: at, isTorn: bytes[at] !== undefined && bytes[at] !== 0, damages, hasUnknownLoss };
+      const to = next ?? bytes.length;
+      if (header === undefined || !isExpected || at + header.totalBytes > to) {
+        damages.push({ from: at, to, header: undefined });
         hasUnknownLoss = true;
         mayFollowAnything = true;
         before = undefined;
-        at = next;
+        at = to;
         continue;
       }
       damages.push({ from: at, to: at + header.totalBytes, header });
