@@ -3,7 +3,7 @@
  * Returning (or resolving) means done; throwing means: try again, with back-off, and after `retry.attemptsMax` attempts keep the record as
  * a dead letter. The same record may come twice: use `record.id` to recognise it.
  */
-import type { BatchHandler, Handler } from '../src/consumers/handler-api.ts'; // from 'tandem' in your project
+import type { BatchHandler, Handler } from '../src/index.ts'; // 'tandem' in your project
 
 /** Prints every record. Synchronous handlers are the fastest: hundreds of thousands of records a second. */
 const print: Handler = (record) => {
