@@ -5,6 +5,7 @@
  * whatever it answers: a handler that returns early because it was told to stop has not done the work. It gets ABORT_GRACE_MS to
  * settle, so that the same record is not handled twice at once; a call that ignores its signal for longer is abandoned and counted.
  */
+import { TandemError } from '../core/errors.ts';
 import type { Clock } from '../core/ports/clock.ts';
 import type { ConsumerTotals } from './consumer-status.ts';
 import { DeliveryContext } from './delivery-context.ts';
@@ -55,7 +56,7 @@ export class Attempts {
   }
 
   /** Aborts every call that is running; each ends as failed when it settles or after the grace. */
-  abortAll(reason: Error): void {
+  abortAll(reason: TandemError): void {
     for (const { context, giveUp } of this.#running) {
       if (context.abortReason !== undefined) continue;
       context.abort(reason);
@@ -81,7 +82,7 @@ export class Attempts {
       const call = { context, giveUp };
       this.#running.add(call);
       let timer = clock.after(timeoutMs, () => {
-        context.abort(new Error(`no answer within ${timeoutMs} ms`));
+        context.abort(new TandemError('TANDEM_DELIVERY_FAILED', { detail: `no answer within ${timeoutMs} ms` }));
         timer = clock.after(ABORT_GRACE_MS, giveUp);
       });
       answer.then(end, (thrown) => end(failureOf(thrown)));
@@ -89,4 +90,4 @@ export class Attempts {
   }
 }
 
-const failureOfAbort = (reason: Error): Failure => ({ reason: reason.message });
+const failureOfAbort = (reason: TandemError): Failure => ({ reason: reason.message });

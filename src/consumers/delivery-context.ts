@@ -1,4 +1,5 @@
 /** The context of one call of a target. The abort signal is made when somebody asks for it: most handlers never do. */
+import type { TandemError } from '../core/errors.ts';
 import type { HandlerContext } from './handler-api.ts';
 
 export class DeliveryContext implements HandlerContext {
@@ -6,7 +7,7 @@ export class DeliveryContext implements HandlerContext {
   readonly attempt: number;
   readonly isReplay: boolean;
   #controller: AbortController | undefined;
-  #abortReason: Error | undefined;
+  #abortReason: TandemError | undefined;
 
   constructor(consumer: string, attempt: number, isReplay: boolean) {
     this.consumer = consumer;
@@ -23,12 +24,12 @@ export class DeliveryContext implements HandlerContext {
   }
 
   /** Why it was aborted; undefined: it was not. */
-  get abortReason(): Error | undefined {
+  get abortReason(): TandemError | undefined {
     return this.#abortReason;
   }
 
   /** The first reason stays. */
-  abort(reason: Error): void {
+  abort(reason: TandemError): void {
     if (this.#abortReason !== undefined) return;
     this.#abortReason = reason;
     this.#controller?.abort(reason);

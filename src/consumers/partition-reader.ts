@@ -7,7 +7,7 @@
  */
 import type { Assignment, GroupStore, ReadResult, RecordStore } from '../core/contracts/engine.ts';
 import type { Logger } from '../core/contracts/telemetry.ts';
-import { asTandemError, type TandemError } from '../core/errors.ts';
+import { asTandemError, TandemError } from '../core/errors.ts';
 import { type Clock, delay } from '../core/ports/clock.ts';
 import type { Random } from '../core/ports/random.ts';
 import type { Position } from '../core/position.ts';
@@ -133,7 +133,7 @@ export class PartitionReader {
     this.#source.stop();
     this.#lanes.stop();
     this.#stopSignal.abort();
-    if (graceMs === 0) this.#attempts.abortAll(new Error(reason));
+    if (graceMs === 0) this.#attempts.abortAll(abortOf(reason));
     this.#stopping ??= this.#finish(reason, graceMs);
     return this.#stopping;
   }
@@ -152,7 +152,7 @@ export class PartitionReader {
       return isIdle;
     };
     if (!(await within(graceMs))) {
-      this.#attempts.abortAll(new Error(reason));
+      this.#attempts.abortAll(abortOf(reason));
       if (!(await within(ABORT_GRACE_MS + 1))) this.#options.logger.warn('consumer_work_abandoned', this.#facts);
     }
     if (this.#position !== undefined) this.#committer.advance(this.#offsets.lowest);
@@ -363,5 +363,7 @@ export class PartitionReader {
     this.#sliceStartMs = clock.monotonicMs();
   }
 }
+
+const abortOf = (reason: string): TandemError => new TandemError('TANDEM_DELIVERY_FAILED', { detail: reason });
 
 const NOT_TRIED = { reason: 'a single record goes through the lanes' } as const;

@@ -152,7 +152,7 @@ test('a call that never settles is not doubled until the grace is over, then it 
   await bench.clock.advance(1000 + ABORT_GRACE_MS);
   assert.deepEqual(begun, ['stuck', 'stuck', 'next']);
   const [letter] = await bench.read(DEAD);
-  assert.equal(letter?.headers?.['tandem-reason'], 'no answer within 1000 ms');
+  assert.equal(letter?.headers?.['tandem-reason'], 'the delivery failed: no answer within 1000 ms');
   assert.equal((await consumers.status())[0]?.totals.abandonedCalls, 2);
 });
 

@@ -133,7 +133,7 @@ test('no answer at all: the request is aborted at the time-out and ends as a dea
   await until(() => receiver.requests.length === 1, 'the request');
   await untilWithTime(bench.clock, async () => (await bench.committed('save')) === 1, 'the dead letter');
   const [letter] = await bench.read(DEAD);
-  assert.equal(letter?.headers?.['tandem-reason'], 'no answer within 500 ms');
+  assert.equal(letter?.headers?.['tandem-reason'], 'the delivery failed: no answer within 500 ms');
   await until(() => closed.length === 1, 'the connection is gone');
 });
 
