@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { test } from 'node:test';
 import { datagramOn, isAlive, planOf, StubClient, StubNode, streamOn, until } from './testing/stub-node-process.ts';
 
@@ -99,3 +101,18 @@ for (const [what, plan, code] of [
     assert.deepEqual(await new StubClient(t, ports[0] as number).who(), before);
   });
 }
+
+test('a reload that its workers cannot load leaves none of its new addresses bound', async (t) => {
+  const node = await StubNode.start(t, planOf());
+  const { ports } = await node.ready();
+  const port = ports[0] as number;
+  // The same port under another host of this machine: surely free.
+  const added = { ...streamOn(port), host: '127.0.0.2' };
+  await node.rewrite(planOf({}, { label: 'b', broken: 'preload' }, [streamOn(), added]));
+  node.child.kill('SIGHUP');
+  await node.event('reload_refused');
+  const refused = connect(port, '127.0.0.2');
+  t.after(() => refused.destroy());
+  await assert.rejects(once(refused, 'connect'), { code: 'ECONNREFUSED' });
+  assert.equal((await new StubClient(t, port).who()).label, 'a');
+});

@@ -163,8 +163,8 @@ export class Roster {
       if (worker !== undefined) this.#grant(slot, worker);
     }
     const left = this.slots.filter(({ worker }) => worker === undefined);
-    // Loading takes a core for a while: the spare is forked when nobody waits for a slot to open.
-    const isSettled = this.slots.every(({ worker }) => worker === undefined || worker.hadServed);
+    // Loading takes a core for a while: the spare is forked when no slot waits for one or opens.
+    const isSettled = this.slots.every(({ worker }) => worker?.hadServed === true);
     const missing = left.length + (this.#isBarrierPassed && isSettled ? 1 : 0) - this.#pool.size;
     // After a failed load one at a time, until one has loaded.
     const forks = this.#hasLoadFailed ? Math.min(missing, this.#pool.size === 0 ? 1 : 0) : missing;
