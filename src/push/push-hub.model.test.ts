@@ -259,6 +259,18 @@ const room = fc
   .map(([i, bytes]) => named(`room ${i} ${bytes}`, (world) => world.seats[i]?.client.drain(bytes)));
 const trim = fc.tuple(partition, share).map(([p, n]) => named(`trim ${p} ${n}`, (world) => world.trim(p, n)));
 const lose = partition.map((p) => named(`lose ${p}`, (world) => world.lose(p)));
+/** One loss on the heels of another, with a subscription in between: each may know of another epoch. */
+const loseTwice = fc
+  .tuple(partition, seatIndex, fc.integer({ min: 0, max: 4 }), fc.integer({ min: 0, max: 6 }))
+  .map(([p, i, n, m]) =>
+    named(`lose ${p} twice ${i} ${n} ${m}`, async (world) => {
+      world.lose(p);
+      for (let k = 0; k < n; k++) await tick();
+      world.seats[i]?.subscribe('a', n % 2);
+      for (let k = 0; k < m; k++) await tick();
+      world.lose(p);
+    }),
+  );
 const grow = fc.constant(named('grow', (world) => world.grow()));
 const wait = fc.integer({ min: 1, max: 8 }).map((n) =>
   named(`wait ${n}`, async () => {
@@ -274,6 +286,7 @@ const step = fc.oneof(
   { weight: 5, arbitrary: room },
   { weight: 2, arbitrary: trim },
   { weight: 1, arbitrary: lose },
+  { weight: 1, arbitrary: loseTwice },
   { weight: 1, arbitrary: grow },
   { weight: 8, arbitrary: wait },
 );
