@@ -1,4 +1,5 @@
 /** `tandem up`: runs a node in this process until a signal ends it, and says at the start where everything is. */
+import { isAbsolute, relative } from 'node:path';
 import type { Command } from 'commander';
 import type { ConfigSources } from '../config/load.ts';
 import type { ListenConfig, TandemConfig } from '../config/tandem-config.ts';
@@ -61,7 +62,11 @@ function summary(config: TandemConfig, { listeners, adminPort }: NodeReady): str
     '',
     ...addresses,
     line('admin', `http${config.admin.tls === null ? '' : 's'}://${admin}`, 'status, health, metrics'),
-    line('data', config.engine === 'memory' ? 'in memory: lost when this process ends' : config.dataFolder, ''),
+    line(
+      'data',
+      config.engine === 'memory' ? 'in memory: lost when this process ends' : shortPath(config.dataFolder),
+      '',
+    ),
     ...firstRecord(config, listeners),
     '',
   ].join('\n');
@@ -77,6 +82,12 @@ function addressLine(listen: ListenConfig, port: number): string {
   const form = listen.protocol === 'udp' ? 'datagrams' : listen.framing === 'line' ? 'lines' : 'length-framed';
   const tls = listen.protocol === 'tcp' && listen.tls !== null ? ', TLS' : '';
   return line(listen.protocol, place, `${form}${tls} to ${listen.topic}`);
+}
+
+/** From the current folder, if it lies in it. */
+function shortPath(path: string): string {
+  const fromHere = relative(process.cwd(), path);
+  return fromHere === '' || fromHere.startsWith('..') || isAbsolute(fromHere) ? path : `./${fromHere}`;
 }
 
 const hostText = (host: string, port: number): string => `${host.includes(':') ? `[${host}]` : host}:${port}`;

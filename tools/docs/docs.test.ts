@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { EXIT } from '../../src/cli/exit-codes.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import { parseYaml } from '../../src/config/yaml-file.ts';
 import { ERRORS, type ErrorCode, TandemError } from '../../src/core/errors.ts';
@@ -95,6 +96,20 @@ test('every YAML sample in the documentation is a valid config', () => {
       samples++;
     }
   assert.ok(samples > 0);
+});
+
+test('docs/cli.md has every command, every variable and the exit codes', () => {
+  const page = readFileSync(join(PROJECT_ROOT, 'docs/cli.md'), 'utf8');
+  const sources = texts.filter(({ path }) => path.startsWith('src/cli/') && isProduction(path));
+  const matches = (pattern: RegExp): string[] =>
+    sources.flatMap(({ text }) => [...text.matchAll(pattern)].map((match) => match[1] ?? ''));
+  const commands = matches(/program\.command\('([a-z]+)'/g);
+  assert.ok(commands.length >= 8);
+  for (const command of commands) assert.match(page, new RegExp(`tandem ${command}\\b`), command);
+  for (const name of matches(/'(TANDEM_(?:URL|ADMIN_URL|TOKEN|CONFIG))'/g))
+    assert.ok(page.includes(`\`${name}\``), name);
+  const codes = [...page.matchAll(/^\| (\d) \|/gm)].map((match) => Number(match[1]));
+  assert.deepEqual(codes, Object.values(EXIT));
 });
 
 test('links between documents lead somewhere', () => {

@@ -17,7 +17,7 @@ import { gateProblems } from '../../src/engines/conformance/gate.ts';
 const ROOT = join(import.meta.dirname, '..', '..');
 const FOLDERS = ['tools', 'src', 'examples', 'bench', 'chaos'];
 const CONCURRENCY = 2;
-const FILE_TIMEOUT_MS = 10 * 60_000;
+const FILE_TIMEOUT_MS = 14 * 60_000;
 
 const isCi = (process.env['CI'] ?? '') !== '' && process.env['CI'] !== 'false';
 const parts = process.argv.slice(2);
