@@ -164,7 +164,7 @@ interface ReadBackRecord {
 
 async function readBack(node: NodeUnderTest): Promise<Map<number, string[]>> {
   const base = `http://127.0.0.1:${node.ports.http}/topics`;
-  const topics = (await (await fetch(base)).json()) as readonly { name: string; partitions: number }[];
+  const { topics } = (await (await fetch(base)).json()) as { topics: readonly { name: string; partitions: number }[] };
   const partitions = topics.find((topic) => topic.name === 'data_queue')?.partitions ?? 0;
   const log = new Map<number, string[]>();
   for (let partition = 0; partition < partitions; partition++) {

@@ -27,7 +27,8 @@ export class NodeUnderTest {
     const [http, lines, frames, udp, admin] = (await freePorts(5)) as [number, number, number, number, number];
     const config = `name: drill
 data: ./data
-workers: ${workers}
+# A drill kills more often than any budget allows.
+workers: { count: ${workers}, restartCountMax: 1000 }
 listen:
   - http://127.0.0.1:${http}
   - tcp://127.0.0.1:${lines}?topic=data_queue
