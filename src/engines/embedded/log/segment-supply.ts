@@ -1,4 +1,7 @@
-/** Makes segment files, one ahead of need, so that a full segment does not make appends wait for a new one. */
+/**
+ * Makes segment files, one ahead of need, so that a full segment does not make appends wait for a new one. They are taken in the order of
+ * their sequences: recovery relies on a segment being older than those after it.
+ */
 import { join } from 'node:path';
 import type { Logger } from '../../../core/contracts/telemetry.ts';
 import type { Clock } from '../../../core/ports/clock.ts';
@@ -37,6 +40,9 @@ export class SegmentSupply {
   #nextSequence: number;
   #ready: NewSegment | undefined;
   #inHand: Promise<void> | undefined;
+  /** What is in hand must not be used any more. */
+  #isLate = false;
+  #takenSequence = 0;
 
   constructor(options: SegmentSupplyOptions) {
     this.#options = options;
@@ -48,7 +54,10 @@ export class SegmentSupply {
     const ready = this.#ready;
     this.#ready = undefined;
     if (ready !== undefined) return ready;
+    // One that is still being made has a lower sequence than the one that is made now.
+    this.#isLate = true;
     const { segment, head } = this.#next();
+    this.#takenSequence = segment.sequence;
     return { segment, file: this.#options.disk.createSync(segment.path, this.#options.segmentBytes, head) };
   }
 
@@ -56,10 +65,17 @@ export class SegmentSupply {
   prepare(): void {
     if (this.#ready !== undefined || this.#inHand !== undefined) return;
     const { segment, head } = this.#next();
+    this.#isLate = false;
     this.#inHand = this.#options.disk
       .create(segment.path, this.#options.segmentBytes, head)
       .then((file) => {
-        this.#ready = { segment, file };
+        if (segment.sequence > this.#takenSequence) {
+          this.#ready = { segment, file };
+          return;
+        }
+        // Too late: a later one is in use.
+        file.close();
+        return this.#options.disk.remove(segment.path);
       })
       .catch((error: unknown) => {
         this.#options.logger.warn('segment_not_prepared', { file: segment.path, error: String(error) });
