@@ -4,7 +4,7 @@
  * system's error, whose `code` says what happened (ENOSPC, EIO, ENOENT...).
  */
 import * as fs from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 
 export interface DiskFile {
   readonly path: string;
@@ -31,7 +31,7 @@ export interface Disk {
   replace(path: string, pieces: readonly Uint8Array[]): Promise<void>;
   /** Names in a folder; empty if there is no such folder. */
   listSync(folder: string): string[];
-  /** With its parents; private to this user. */
+  /** With its parents; private to this user; durable at return. */
   makeFolderSync(folder: string): void;
   renameSync(from: string, to: string): void;
   /** No error if there is no such file. */
@@ -230,7 +230,10 @@ export const systemDisk: Disk = {
   },
 
   makeFolderSync(folder) {
-    fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const path = resolve(folder);
+    const first = fs.mkdirSync(path, { recursive: true, mode: 0o700 });
+    if (first === undefined) return;
+    for (let made = path; made.length >= first.length; made = dirname(made)) syncFolderSync(dirname(made));
   },
   renameSync(from, to) {
     fs.renameSync(from, to);

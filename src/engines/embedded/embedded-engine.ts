@@ -98,6 +98,7 @@ export async function openEmbeddedEngine(options: EmbeddedEngineOptions): Promis
     state = openStateDatabase(settings.dataDir, settings);
     state.raiseTerm(settings.slot.slotTerm);
     const topics = new Topics(state, settings.random, settings.limits);
+    topics.refresh();
     const producers = new ProducerStates(state, settings.clock, settings.limits);
     const { firstSequence, report } = await recoverOwn(settings, { state, topics, producers, locks });
     await settings.afterRecovery?.();

@@ -21,12 +21,15 @@ export interface ProducerRow {
 }
 
 const ROWS_PER_TRANSACTION = 500;
+const PARTITIONS_PER_TRANSACTION = 100;
+const EXPIRY_INTERVAL_MS = 300_000;
 
 export class ProducerStates {
   readonly #state: StateDatabase;
   readonly #select: StatementSync;
   readonly #clock: Clock;
   readonly #limits: Limits;
+  #nextExpiryMs = 0;
   /** Changed since the last seal. */
   #dirty = new Map<ProducerState, PartitionLog>();
 
@@ -110,28 +113,40 @@ export class ProducerStates {
     return { lastSequence: row.last_sequence, runs: JSON.parse(row.runs) as number[] };
   }
 
-  /** Deletes what has outlived limits.producerRetentionMs or, in the given partitions, goes beyond limits.producersPerPartitionMax. */
-  expire(logs: Iterable<PartitionLog>): void {
+  /**
+   * Deletes, every few minutes, what has outlived limits.producerRetentionMs or, in the given partitions, goes beyond
+   * limits.producersPerPartitionMax; some partitions at a turn.
+   */
+  async expire(logs: Iterable<PartitionLog>): Promise<void> {
+    const nowMs = this.#clock.monotonicMs();
+    if (nowMs < this.#nextExpiryMs) return;
+    this.#nextExpiryMs = nowMs + EXPIRY_INTERVAL_MS;
+    const used = [...logs].filter(({ producers }) => producers.size > 0);
+    for (let at = 0; at < used.length; at += PARTITIONS_PER_TRANSACTION) {
+      this.#expireSome(used.slice(at, at + PARTITIONS_PER_TRANSACTION));
+      await new Promise<void>((resolve) => this.#clock.soon(resolve));
+    }
+  }
+
+  #expireSome(logs: readonly PartitionLog[]): void {
     const oldestMs = this.#oldestMs();
-    for (const log of logs) {
-      if (log.producers.size === 0) continue;
+    const { durable } = this.#state;
+    inTransaction(durable, () => {
+      const old = durable.prepare('DELETE FROM producers WHERE topic = ? AND partition = ? AND seen_ms < ?');
+      const excess = durable.prepare(
+        `DELETE FROM producers WHERE topic = ?1 AND partition = ?2 AND seen_ms <= (SELECT seen_ms FROM producers
+         WHERE topic = ?1 AND partition = ?2 ORDER BY seen_ms DESC LIMIT 1 OFFSET ?3)`,
+      );
+      for (const { topic, partition } of logs) {
+        old.run(topic, partition, oldestMs);
+        excess.run(topic, partition, this.#limits.producersPerPartitionMax);
+      }
+    });
+    for (const log of logs)
       for (const [producerId, state] of log.producers) {
         if (state.seenMs >= oldestMs || state.pending !== undefined || state.isDirty) break;
         log.producers.delete(producerId);
       }
-      inTransaction(this.#state.durable, () => {
-        const { durable } = this.#state;
-        durable
-          .prepare('DELETE FROM producers WHERE topic = ? AND partition = ? AND seen_ms < ?')
-          .run(log.topic, log.partition, oldestMs);
-        durable
-          .prepare(
-            `DELETE FROM producers WHERE topic = ?1 AND partition = ?2 AND seen_ms <= (SELECT seen_ms FROM producers
-             WHERE topic = ?1 AND partition = ?2 ORDER BY seen_ms DESC LIMIT 1 OFFSET ?3)`,
-          )
-          .run(log.topic, log.partition, this.#limits.producersPerPartitionMax);
-      });
-    }
   }
 
   #oldestMs(): number {

@@ -64,7 +64,7 @@ export class Retention {
         if (keepFrom > log.firstOffset) await store.trim(log, keepFrom);
       }
     }
-    producers.expire(store.logs);
+    await producers.expire(store.logs);
     await this.#reclaim();
   }
 

@@ -8,13 +8,13 @@
  *
  * Losing the file is noticed: partitions get new epochs, so that old positions are refused; topics come back from the log.
  */
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { LeaseGrant } from '../../core/contracts/engine.ts';
 import { TandemError } from '../../core/errors.ts';
 import type { Clock } from '../../core/ports/clock.ts';
 import { systemClock } from '../../core/ports/clock.ts';
+import { systemDisk } from '../../core/ports/disk.ts';
 import type { Random } from '../../core/ports/random.ts';
 import { systemRandom } from '../../core/ports/random.ts';
 
@@ -42,8 +42,6 @@ CREATE TABLE IF NOT EXISTS leases (name TEXT PRIMARY KEY, holder TEXT NOT NULL, 
 export interface StateDatabase {
   /** Names this database; a new one has another name. 16 characters. */
   readonly storeId: string;
-  /** True if this call created the database. */
-  readonly isNew: boolean;
   /** The next term: above every one given before, durable at return. */
   nextTerm(): number;
   /** Makes `nextTerm` answer above `term`. */
@@ -67,7 +65,7 @@ export interface StateDatabaseOptions {
 /** Opens or creates it. Errors: TANDEM_DATA_VERSION, TANDEM_DISK_FULL, TANDEM_STORE_FAILED. */
 export function openStateDatabase(dataDir: string, options: StateDatabaseOptions = {}): StateDatabase {
   return asStoreErrors(() => {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    systemDisk.makeFolderSync(dataDir);
     return new SqliteStateDatabase(
       join(dataDir, 'state.db'),
       options.clock ?? systemClock,
@@ -113,7 +111,6 @@ export function inTransaction<T>(database: DatabaseSync, action: () => T): T {
 
 class SqliteStateDatabase implements StateDatabase {
   readonly storeId: string;
-  readonly isNew: boolean;
   readonly durable: DatabaseSync;
   readonly relaxed: DatabaseSync;
   readonly #clock: Clock;
@@ -121,9 +118,7 @@ class SqliteStateDatabase implements StateDatabase {
   constructor(path: string, clock: Clock, random: Random) {
     this.#clock = clock;
     this.durable = connect(path, 'FULL');
-    const found = inTransaction(this.durable, () => prepare(this.durable, path, random));
-    this.storeId = found.storeId;
-    this.isNew = found.isNew;
+    this.storeId = inTransaction(this.durable, () => prepare(this.durable, path, random));
     this.relaxed = connect(path, 'NORMAL');
   }
 
@@ -212,7 +207,7 @@ function switchToWal(database: DatabaseSync): void {
   }
 }
 
-function prepare(database: DatabaseSync, path: string, random: Random): { storeId: string; isNew: boolean } {
+function prepare(database: DatabaseSync, path: string, random: Random): string {
   database.exec(SCHEMA);
   const factOf = (name: string): string | number | undefined =>
     (database.prepare('SELECT value FROM facts WHERE name = ?').get(name) as { value: string | number } | undefined)
@@ -223,12 +218,12 @@ function prepare(database: DatabaseSync, path: string, random: Random): { storeI
       detail: `${path} has version ${version}, this one reads ${VERSION}`,
     });
   const storeId = factOf('store_id');
-  if (version !== undefined && typeof storeId === 'string') return { storeId, isNew: false };
+  if (version !== undefined && typeof storeId === 'string') return storeId;
   const newId = random.id(8);
   const insert = database.prepare('INSERT INTO facts (name, value) VALUES (?, ?)');
   insert.run('version', VERSION);
   insert.run('store_id', newId);
   insert.run('term', 0);
   insert.run('topics_version', 0);
-  return { storeId: newId, isNew: true };
+  return newId;
 }

@@ -28,7 +28,9 @@ const SYNC_BYTES_MAX = 64 * 1024;
 const SYNC_MS_MAX = 0.3;
 /** What handing fdatasync to a thread adds, about; taken off to compare. */
 const THREAD_MS = 0.04;
-const EWMA_WEIGHT = 0.1;
+/** The estimate follows the median by such steps: a rare slow call does not move it. */
+const STEP_MS = 0.01;
+const SYNC_MS_CEILING = 0.5;
 
 export interface JournalOptions {
   readonly supply: SegmentSupply;
@@ -173,9 +175,9 @@ export class Journal {
 
   #confirm(group: FlushGroup, syncMs: number): void {
     // Large flushes take longer by nature: what counts is how long a small one takes.
-    const isSample = this.#buffer.byteLength <= SYNC_BYTES_MAX;
-    if (isSample) this.#syncMs += (syncMs - this.#syncMs) * EWMA_WEIGHT;
-    else this.#syncMs = Math.min(this.#syncMs, syncMs);
+    if (syncMs < this.#syncMs) this.#syncMs -= STEP_MS;
+    else if (this.#buffer.byteLength <= SYNC_BYTES_MAX)
+      this.#syncMs = Math.min(SYNC_MS_CEILING, this.#syncMs + STEP_MS);
     const { counters } = this;
     counters.flushes++;
     counters.records += group.records;

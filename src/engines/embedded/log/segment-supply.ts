@@ -40,8 +40,6 @@ export class SegmentSupply {
   #nextSequence: number;
   #ready: NewSegment | undefined;
   #inHand: Promise<void> | undefined;
-  /** What is in hand must not be used any more. */
-  #isLate = false;
   #takenSequence = 0;
 
   constructor(options: SegmentSupplyOptions) {
@@ -54,8 +52,6 @@ export class SegmentSupply {
     const ready = this.#ready;
     this.#ready = undefined;
     if (ready !== undefined) return ready;
-    // One that is still being made has a lower sequence than the one that is made now.
-    this.#isLate = true;
     const { segment, head } = this.#next();
     this.#takenSequence = segment.sequence;
     return { segment, file: this.#options.disk.createSync(segment.path, this.#options.segmentBytes, head) };
@@ -65,7 +61,6 @@ export class SegmentSupply {
   prepare(): void {
     if (this.#ready !== undefined || this.#inHand !== undefined) return;
     const { segment, head } = this.#next();
-    this.#isLate = false;
     this.#inHand = this.#options.disk
       .create(segment.path, this.#options.segmentBytes, head)
       .then((file) => {
