@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { NodeUnderTest } from '../chaos/node-under-test.ts';
-import { until } from '../chaos/until.ts';
+import { until } from '../src/core/testing/until.ts';
 import { runLoadProcess } from './load/run-load.ts';
 import { atLeast, atMost, type Bench, type Measure } from './measure.ts';
 import { discard, startTandem } from './tandem-server.ts';
@@ -92,12 +92,12 @@ async function consume(node: NodeUnderTest, backlog: number): Promise<number> {
   await post(node, 'resume');
   let windows: Window[] = [];
   await until(
+    () => `there are ${total} deliveries, now ${JSON.stringify(windows)}`,
     () => {
       windows = readWindows(node);
       return windows.reduce((sum, window) => sum + window.count, 0) >= total;
     },
     CONSUME_TIMEOUT_MS,
-    () => `${total} deliveries, got ${JSON.stringify(windows)}`,
   );
   const elapsedMs =
     Math.max(...windows.map((window) => window.last)) - Math.min(...windows.map((window) => window.first));

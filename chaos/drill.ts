@@ -6,6 +6,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Random, seededRandom } from '../src/core/ports/random.ts';
+import { until } from '../src/core/testing/until.ts';
 import { check } from './checker.ts';
 import { NodeUnderTest } from './node-under-test.ts';
 import { HttpProducer } from './producers/http-producer.ts';
@@ -15,7 +16,6 @@ import { UdpProducer } from './producers/udp-producer.ts';
 import { WebSocketProducer } from './producers/websocket-producer.ts';
 import { SseSubscriber } from './readers/sse-subscriber.ts';
 import { WebSocketSubscriber } from './readers/websocket-subscriber.ts';
-import { until } from './until.ts';
 
 /** After the last fault everything must be through within this. */
 const SETTLE_MS = 30_000;
@@ -80,7 +80,7 @@ async function drillOn(node: NodeUnderTest, { seed, faults }: DrillOptions): Pro
   await pause(50 + random.fraction() * 200);
   await within(
     Promise.all(producers.map((producer) => producer.stop())),
-    () => `the producers to be answered:\n${node.output().slice(-4000)}`,
+    () => `the producers are answered:\n${node.output().slice(-4000)}`,
   );
   const log = await readBack(node);
   const stored = [...log.values()].reduce((sum, values) => sum + values.length, 0);
@@ -146,7 +146,7 @@ async function waitForReaders(
     new Set(readHandled(node).map(({ partition, offset }) => `${partition}:${offset}`)).size;
   const isThrough = (): boolean => seen().every((count) => count >= stored) && handled() >= stored;
   // Not through in time is no error here: the checker says who missed what.
-  await until(isThrough, SETTLE_MS, () => 'readers').catch(() => {});
+  await until('readers are through', isThrough, SETTLE_MS).catch(() => {});
 }
 
 function readHandled(node: NodeUnderTest): { partition: number; offset: number; value: string }[] {
@@ -191,6 +191,6 @@ async function within<T>(work: Promise<T>, what: () => string): Promise<T> {
   const done = work.finally(() => {
     isDone = true;
   });
-  await until(() => isDone, SETTLE_MS, what);
+  await until(what, () => isDone, SETTLE_MS);
   return done;
 }

@@ -16,7 +16,13 @@ const first = Number(values.seed);
 for (let seed = first; seed < first + Number(values.rounds); seed++) {
   const startedMs = performance.now();
   const result = await runDrill({ seed, workers: Number(values.workers), faults: Number(values.faults) });
-  console.log(JSON.stringify({ ...result, breaches: result.breaches.slice(0, 10), seconds: (performance.now() - startedMs) / 1000 }));
+  console.log(
+    JSON.stringify({
+      ...result,
+      breaches: result.breaches.slice(0, 10),
+      seconds: (performance.now() - startedMs) / 1000,
+    }),
+  );
   if (result.breaches.length > 0) process.exit(1);
 }
 process.exit(0);

@@ -5,7 +5,7 @@ import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { until } from './until.ts';
+import { until } from '../src/core/testing/until.ts';
 
 const LAUNCHER = fileURLToPath(new URL('../bin/tandem.js', import.meta.url));
 const START_TIMEOUT_MS = 30_000;
@@ -54,13 +54,13 @@ ${extraConfig}`;
     closeSync(output);
     this.#keeper = keeper;
     await until(
+      () => `the node is ready:\n${this.output()}`,
       async () => {
         if (keeper.exitCode !== null)
           throw new RangeError(`tandem up ended with ${keeper.exitCode}:\n${this.output()}`);
         return this.isReady();
       },
       START_TIMEOUT_MS,
-      () => `the node to be ready:\n${this.output()}`,
     );
   }
 

@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePorts } from '../../chaos/node-under-test.ts';
-import { until } from '../../chaos/until.ts';
+import { until } from '../../src/core/testing/until.ts';
 
 const START_TIMEOUT_MS = 10_000;
 

@@ -9,10 +9,10 @@ import type { AckSink } from '../core/contracts/ingest.ts';
 import type { TandemError } from '../core/errors.ts';
 import { BATCH_BYTES_MAX, BATCH_RECORDS_MAX } from '../core/limits.ts';
 import type { RecordSetBuilder } from '../core/record-set.ts';
-import type { Dispatch } from './dispatch.ts';
+import type { Dispatch, ShipmentOwner } from './dispatch.ts';
 import { Shipment } from './shipment.ts';
 
-export class Collector {
+export class Collector implements ShipmentOwner {
   readonly topic: string;
   readonly partition: number;
   readonly #dispatch: Dispatch;

@@ -6,15 +6,22 @@ import type { RecordStore } from '../core/contracts/engine.ts';
 import { asTandemError, type TandemError } from '../core/errors.ts';
 import type { Clock } from '../core/ports/clock.ts';
 import { RecordSetBuilder } from '../core/record-set.ts';
-import type { Collector } from './collector.ts';
 import type { Shipment } from './shipment.ts';
+
+/** Who fills shipments and is told what became of them. */
+export interface ShipmentOwner {
+  /** The end of the turn: ship what is there. */
+  flush(): void;
+  /** The answers of a shipment are out. */
+  settled(error: TandemError | undefined): void;
+}
 
 export class Dispatch {
   readonly totals = { records: 0, duplicates: 0, refused: 0, bytes: 0, appends: 0, appendMs: 0 };
   readonly #store: RecordStore;
   readonly #clock: Clock;
   readonly #bytesMax: number;
-  #dirty: Collector[] = [];
+  #dirty: ShipmentOwner[] = [];
   #loose: Shipment[] = [];
   #isScheduled = false;
   #unfinishedBytes = 0;
@@ -62,7 +69,7 @@ export class Dispatch {
     }
   }
 
-  schedule(collector: Collector): void {
+  schedule(collector: ShipmentOwner): void {
     this.#dirty.push(collector);
     this.#arm();
   }
@@ -74,7 +81,7 @@ export class Dispatch {
     this.#arm();
   }
 
-  ship(shipment: Shipment, owner: Collector | undefined): void {
+  ship(shipment: Shipment, owner: ShipmentOwner | undefined): void {
     this.#shipmentsUnderWay++;
     if (shipment.builder.count === 0) {
       this.#settle(shipment, owner, undefined, () => shipment.answer(undefined));
@@ -96,17 +103,22 @@ export class Dispatch {
     );
   }
 
-  reject(shipment: Shipment, owner: Collector, error: TandemError): void {
+  reject(shipment: Shipment, owner: ShipmentOwner, error: TandemError): void {
     this.#shipmentsUnderWay++;
     this.#refuse(shipment, owner, error);
   }
 
-  #refuse(shipment: Shipment, owner: Collector | undefined, error: TandemError): void {
+  #refuse(shipment: Shipment, owner: ShipmentOwner | undefined, error: TandemError): void {
     this.totals.refused += shipment.builder.count;
     this.#settle(shipment, owner, error, () => shipment.fail(error));
   }
 
-  #settle(shipment: Shipment, owner: Collector | undefined, error: TandemError | undefined, answer: () => void): void {
+  #settle(
+    shipment: Shipment,
+    owner: ShipmentOwner | undefined,
+    error: TandemError | undefined,
+    answer: () => void,
+  ): void {
     answer();
     this.#unfinishedBytes -= shipment.bytes;
     this.#keep(shipment.builder);

@@ -13,7 +13,7 @@ import { type Answer, encodeAnswers, frameText, refusalText } from './answers.ts
 import { createFramer, type Framer } from './framer.ts';
 import { Greeting } from './greeting.ts';
 import type { Hello } from './hello.ts';
-import type { TcpListenerOptions } from './tcp-listener.ts';
+import type { TcpListenerOptions } from './tcp-options.ts';
 
 /** Answers that the client has not taken. Above: its socket is not read. */
 const ANSWER_BYTES_MAX = 256 * 1024;

@@ -1,29 +1,12 @@
 /** TCP listener: a stream of records per connection, lines or length-framed, plain or TLS. Wire format: docs/protocols.md. */
 import type { Socket } from 'node:net';
 import { type SecureContext, TLSSocket } from 'node:tls';
-import type { Authenticator } from '../../core/contracts/auth.ts';
-import type { Ingest } from '../../core/contracts/ingest.ts';
 import type { StreamListener } from '../../core/contracts/listener.ts';
-import type { Logger, MetricSample } from '../../core/contracts/telemetry.ts';
+import type { MetricSample } from '../../core/contracts/telemetry.ts';
 import { TandemError } from '../../core/errors.ts';
-import type { Limits } from '../../core/limits.ts';
-import { type Framing, frameText, refusalText } from './answers.ts';
+import { frameText, refusalText } from './answers.ts';
 import { TcpConnection } from './tcp-connection.ts';
-
-export interface TcpListenerOptions {
-  readonly topic: string;
-  readonly framing: Framing;
-  /** `none`: records are stored all the same, but nothing is answered. */
-  readonly ack: 'offset' | 'none';
-  readonly ingest: Ingest;
-  readonly authenticator: Authenticator;
-  readonly limits: Limits;
-  readonly logger: Logger;
-  /** The node's term, told in the answer to HELLO. */
-  readonly nodeTerm: number;
-  /** Present: TLS. */
-  readonly secureContext?: SecureContext;
-}
+import type { TcpListenerOptions } from './tcp-options.ts';
 
 export function createTcpListener(options: TcpListenerOptions): StreamListener {
   return new TcpListener(options);
