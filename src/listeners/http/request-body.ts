@@ -48,9 +48,10 @@ class BodyReader {
       this.#settle();
       this.#whole.resolve(body);
     });
-    request.once('close', () =>
-      this.#fail(new TandemError('TANDEM_INPUT_MALFORMED', { detail: 'the body was cut off' })),
-    );
+    request.once('close', () => {
+      // Also comes after the end; an error is not cheap to make.
+      if (!this.#isSettled) this.#fail(new TandemError('TANDEM_INPUT_MALFORMED', { detail: 'the body was cut off' }));
+    });
     return this.#whole.promise;
   }
 

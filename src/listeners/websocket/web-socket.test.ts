@@ -318,3 +318,52 @@ test('a client that does not read its answers is not read either, and loses noth
   await eventually(() => client.messages.length === count);
   assert.equal(client.messages.at(-1).result.offset, count - 1);
 });
+
+test('while ingest is saturated a connection is not read, nor ended for its missing pongs', async (t) => {
+  const clock = new ManualClock();
+  const state = { isSaturated: false, makeReady: () => {} };
+  const { ingest } = await serveListener(t);
+  const gated = {
+    openLane: ingest.openLane.bind(ingest),
+    append: ingest.append.bind(ingest),
+    drain: ingest.drain.bind(ingest),
+    get isSaturated() {
+      return state.isSaturated;
+    },
+    whenReady(callback: () => void) {
+      state.makeReady = callback;
+    },
+  };
+  const served = await serveListener(t, { listener: { ingest: gated, clock } });
+  const client = await join(t, served);
+  state.isSaturated = true;
+  await client.call('publish', { topic: 't', data: 'the chunk in which it is noticed' });
+  const waiting = client.call('publish', { topic: 't', data: 'waits' });
+  let isAnswered = false;
+  const answered = waiting.then(() => {
+    isAnswered = true;
+  });
+  await clock.advance(95_000);
+  assert.equal(isAnswered, false);
+  state.isSaturated = false;
+  state.makeReady();
+  await answered;
+  assert.equal((await waiting).result.offset, 1);
+  assert.equal(client.closed, undefined);
+});
+
+test('half-received messages of all clients together are bounded', async (t) => {
+  const mebibyte = 1 << 20;
+  const limits = { ingestBytesMax: mebibyte, requestBytesMax: mebibyte, recordBytesMax: mebibyte };
+  const served = await serveListener(t, { limits });
+  const clients = [await join(t, served), await join(t, served), await join(t, served)];
+  for (const client of clients) client.socket.send('x'.repeat(400_000), { fin: false });
+  await eventually(() => clients.some((client) => client.closed !== undefined));
+  assert.equal(clients.find((client) => client.closed !== undefined)?.closed?.reason, 'TANDEM_OVERLOADED');
+  for (const client of clients) client.socket.terminate();
+  await eventually(() => served.listener.connections === 0);
+  // What they held is given back.
+  const next = await join(t, served);
+  const { result } = await next.call('publish', { topic: 't', data: 'x'.repeat(700_000) });
+  assert.equal(result.offset, 0);
+});
