@@ -168,8 +168,7 @@ async function readBack(node: NodeUnderTest): Promise<Map<number, string[]>> {
   const partitions = topics.find((topic) => topic.name === 'data_queue')?.partitions ?? 0;
   const log = new Map<number, string[]>();
   for (let partition = 0; partition < partitions; partition++) {
-    const response = await fetch(`${base}/data_queue/records?partition=${partition}&from=0&limit=10000000`);
-    if (response.status !== 200) throw new RangeError(`reading back: HTTP ${response.status} ${await response.text()}`);
+    const response = await fetchWhenServed(`${base}/data_queue/records?partition=${partition}&from=0&limit=10000000`);
     const records = (await response.text())
       .split('\n')
       .filter(Boolean)
@@ -184,6 +183,20 @@ async function readBack(node: NodeUnderTest): Promise<Map<number, string[]>> {
     );
   }
   return log;
+}
+
+/** A worker that was hung or killed last may not be replaced yet: 503 is asked again. */
+function fetchWhenServed(url: string): Promise<Response> {
+  return until(
+    () => `${url} is answered`,
+    async () => {
+      const response = await fetch(url);
+      if (response.status === 200) return response;
+      if (response.status !== 503) throw new RangeError(`HTTP ${response.status} ${await response.text()}`);
+      return undefined;
+    },
+    SETTLE_MS,
+  ) as Promise<Response>;
 }
 
 async function within<T>(work: Promise<T>, what: () => string): Promise<T> {

@@ -37,11 +37,7 @@ export class RedisServer {
     });
     if (isMissing) return undefined;
     const server = new RedisServer(port, folder, child);
-    await until(
-      () => server.#answers(),
-      START_TIMEOUT_MS,
-      () => 'redis-server to answer',
-    );
+    await until('redis-server answers', () => server.#answers(), START_TIMEOUT_MS);
     return server;
   }
 

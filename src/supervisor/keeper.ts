@@ -14,6 +14,7 @@ import { ConnectionSpread } from './connection-spread.ts';
 import { HeartbeatWatch } from './heartbeat.ts';
 import type { Question } from './ipc.ts';
 import { HEARTBEAT_MS, type KeeperPlan } from './plan.ts';
+import type { ProcessRoll } from './process-roll.ts';
 import { Roster } from './roster.ts';
 import type { Generation, WorkerProcess, WorkerState } from './worker-process.ts';
 
@@ -25,6 +26,8 @@ export interface KeeperOptions {
   /** A term above all earlier ones, durable before it returns. */
   readonly nextTerm: () => number | Promise<number>;
   readonly logger: Logger;
+  /** Where worker processes are written down for the next keeper; absent: nowhere. */
+  readonly roll?: ProcessRoll | undefined;
   /** Called after every change of a worker's state. */
   readonly onChange?: () => void;
 }
@@ -89,6 +92,7 @@ export class Keeper {
       workerEntry,
       nodeTerm,
       nextTerm,
+      roll: options.roll,
       logger,
       nowMs,
       events: {

@@ -10,6 +10,7 @@ import type { LogFields, Logger } from '../core/contracts/telemetry.ts';
 import { TandemError } from '../core/errors.ts';
 import type { AcceptedConnection } from './connection-spread.ts';
 import type { WorkerLimits } from './plan.ts';
+import type { ProcessRoll } from './process-roll.ts';
 import { RestartBudget } from './restart-budget.ts';
 import { type Generation, WorkerProcess } from './worker-process.ts';
 
@@ -33,6 +34,8 @@ export interface RosterOptions {
   readonly nodeTerm: number;
   /** The next term; durable before it returns. */
   readonly nextTerm: () => number | Promise<number>;
+  /** Where processes are written down for the next keeper. */
+  readonly roll: ProcessRoll | undefined;
   readonly logger: Logger;
   readonly nowMs: () => number;
   readonly events: RosterEvents;
@@ -192,6 +195,7 @@ export class Roster {
       },
     });
     into.add(worker);
+    this.#options.roll?.add(worker.pid);
     logger.debug('worker_forked', { pid: worker.pid, generation: generation.number });
     return worker;
   }
@@ -249,6 +253,7 @@ export class Roster {
   }
 
   #lost(worker: WorkerProcess, cause: LogFields): void {
+    this.#options.roll?.remove(worker.pid);
     const slot = this.slots.find((candidate) => candidate.worker === worker);
     const wasInPool = this.#pool.delete(worker);
     this.#others.delete(worker);

@@ -12,11 +12,14 @@ import { asTandemError, TandemError } from '../core/errors.ts';
 import { systemClock } from '../core/ports/clock.ts';
 import { systemRandom } from '../core/ports/random.ts';
 import { diskProblem } from '../health/store-problems.ts';
+import { ProcessRoll } from '../supervisor/process-roll.ts';
 
 /** What the keeper holds of a store: the node's exclusive right to it, and the terms. */
 export interface NodeStore {
   /** Above all terms ever issued here; durable at return. */
   nextTerm(): number;
+  /** Of the node's worker processes; those of an earlier keeper have ended. undefined: they share nothing that outlives them. */
+  readonly roll: ProcessRoll | undefined;
   /** Why nothing can be stored; undefined: it can. */
   problem(): Promise<string | undefined>;
   close(): void;
@@ -30,7 +33,7 @@ export type OpenedEngine = Engine & Partial<MetricSource>;
 
 interface EngineEntry {
   /** For the keeper. Errors: TANDEM_DATA_LOCKED, TANDEM_DATA_VERSION, TANDEM_DISK_FULL, TANDEM_STORE_FAILED. */
-  openNodeStore(config: TandemConfig): Promise<NodeStore>;
+  openNodeStore(config: TandemConfig, logger: Logger): Promise<NodeStore>;
   /** For workers: loads the modules. */
   load(): Promise<OpenEngine>;
 }
@@ -65,21 +68,25 @@ function endProcess(error: TandemError): void {
 
 function memoryNodeStore(): NodeStore {
   let term = 0;
-  return { nextTerm: () => ++term, problem: () => Promise.resolve(undefined), close() {} };
+  return { nextTerm: () => ++term, roll: undefined, problem: () => Promise.resolve(undefined), close() {} };
 }
 
 /** Names who holds the folder, for the message to whoever comes second. Proves nothing: the lock does. */
 const HOLDER_FILE = 'keeper.json';
 
-async function openDataFolder({ dataFolder }: TandemConfig): Promise<NodeStore> {
+async function openDataFolder({ dataFolder }: TandemConfig, logger: Logger): Promise<NodeStore> {
   const { openStateDatabase } = await import('../engines/embedded/state-database.ts');
   const { acquireExclusiveLock } = await import('../engines/embedded/exclusive-lock.ts');
   const state = openStateDatabase(dataFolder);
   try {
     const lock = await acquireExclusiveLock(join(dataFolder, 'keeper.lock'), { waitMs: 0 });
+    const roll = new ProcessRoll(join(dataFolder, 'run', 'workers'));
+    const ended = await roll.endAll();
+    if (ended.length > 0) logger.warn('earlier_workers_ended', { pids: ended });
     await writeFile(join(dataFolder, HOLDER_FILE), `${JSON.stringify({ pid: process.pid })}\n`).catch(() => {});
     return {
       nextTerm: () => state.nextTerm(),
+      roll,
       problem: () => diskProblem(dataFolder),
       close() {
         state.close();

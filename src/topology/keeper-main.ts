@@ -50,7 +50,7 @@ export async function runNode(options: NodeOptions): Promise<number> {
   process.title = `tandem keeper ${config.name}`;
   // Started by the launcher, this process must not outlive it.
   process.on('disconnect', () => process.exit(1));
-  const store = await ENGINES[config.engine].openNodeStore(config);
+  const store = await ENGINES[config.engine].openNodeStore(config, logger);
   try {
     return await runKeeper(options, store, logger);
   } finally {
@@ -64,7 +64,9 @@ async function runKeeper(options: NodeOptions, store: NodeStore, logger: Logger)
   const nodeTerm = store.nextTerm();
   const nextTerm = (): number => store.nextTerm();
   const onChange = (): void => health.update();
-  const keeper = new Keeper({ plan: planOf(config), workerEntry: WORKER_ENTRY, nodeTerm, nextTerm, logger, onChange });
+  const { roll } = store;
+  const plan = planOf(config);
+  const keeper = new Keeper({ plan, workerEntry: WORKER_ENTRY, nodeTerm, nextTerm, roll, logger, onChange });
   const health = new NodeHealth({ keeper, store, nodeTerm, logger });
   const backend = new AdminView({ keeper, health, config, version });
   const admin = createAdminServer({

@@ -1,0 +1,73 @@
+/**
+ * The roll of a node's worker processes, as files of a folder, so that the next keeper finds those that outlived theirs. A worker ends by
+ * itself when its keeper dies, but a stopped or hung one cannot, and would hold its journal and its UDP sockets for ever.
+ *
+ * File `<pid>` holds the process's start time (field 22 of /proc/<pid>/stat): a pid that was given to another process is left alone.
+ * Only where there is /proc (Linux); elsewhere nothing is kept and nothing ended.
+ */
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { TandemError } from '../core/errors.ts';
+
+const POLL_MS = 2;
+const END_TIMEOUT_MS = 5000;
+/** Fields of /proc/<pid>/stat after the name, which is in parentheses and may hold anything. */
+const STATE_FIELD = 0;
+const START_TIME_FIELD = 19;
+
+export class ProcessRoll {
+  readonly #folder: string;
+
+  constructor(folder: string) {
+    this.#folder = folder;
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+  }
+
+  add(pid: number): void {
+    const startTime = startTimeOf(pid);
+    if (startTime !== undefined) writeFileSync(join(this.#folder, String(pid)), startTime);
+  }
+
+  remove(pid: number): void {
+    rmSync(join(this.#folder, String(pid)), { force: true });
+  }
+
+  /**
+   * SIGKILLs every process on the roll that still lives, and resolves with their pids when they are gone. Call it only with the node's
+   * exclusive right. Errors: TANDEM_DATA_LOCKED if one does not end.
+   */
+  async endAll(): Promise<readonly number[]> {
+    const living: number[] = [];
+    for (const name of readdirSync(this.#folder)) {
+      const pid = Number(name);
+      const startTime = readFileSync(join(this.#folder, name), 'utf8');
+      if (startTimeOf(pid) === startTime) {
+        living.push(pid);
+        process.kill(pid, 'SIGKILL');
+      }
+    }
+    const deadlineMs = performance.now() + END_TIMEOUT_MS;
+    for (const pid of living) {
+      while (startTimeOf(pid) !== undefined) {
+        if (performance.now() > deadlineMs)
+          throw new TandemError('TANDEM_DATA_LOCKED', {
+            detail: `worker process ${pid} of an earlier node does not end`,
+          });
+        await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      }
+    }
+    for (const name of readdirSync(this.#folder)) this.remove(Number(name));
+    return living;
+  }
+}
+
+/** undefined: no such process, or it is dead and only waits to be reaped. */
+function startTimeOf(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return fields[STATE_FIELD] === 'Z' || fields[STATE_FIELD] === 'X' ? undefined : fields[START_TIME_FIELD];
+  } catch {
+    return undefined;
+  }
+}
