@@ -18,7 +18,7 @@ import { SseSubscriber } from './readers/sse-subscriber.ts';
 import { WebSocketSubscriber } from './readers/websocket-subscriber.ts';
 
 /** After the last fault everything must be through within this. */
-const SETTLE_MS = 30_000;
+const SETTLE_MS = 45_000;
 
 const CONSUMERS = `consumers:
   save:

@@ -33,10 +33,12 @@ export interface KeeperPlan {
 
 /** A worker says that it is alive this often. */
 export const HEARTBEAT_MS = 250;
-/** A worker that was silent for so long gets no new connections while others do. */
+/** A worker that was silent for so long gets no new connections while others do, and as a spare no slot. */
 export const SUSPECT_MS = 1000;
-/** Loading modules and recovering a log may block the event loop for longer than serving may. */
-export const START_TIMEOUT_FACTOR = 20;
+/** Loading modules may block the event loop for this many times longer than serving may. */
+export const LOADING_SILENCE_FACTOR = 4;
+/** And recovering a log, with sidecars to be made again, much longer. */
+export const OPENING_SILENCE_FACTOR = 20;
 /**
  * Between the last connection that a worker gets and its drain: what clients send at once has arrived by then and is served, so that a
  * reload is not seen by those who connect and ask.

@@ -162,13 +162,14 @@ export class Roster {
     const vacant = this.slots.filter(({ worker }) => worker === undefined);
     const fillable = vacant.filter(({ vacantUntilMs }) => vacantUntilMs <= nowMs);
     for (const slot of fillable) {
-      const worker = [...this.#pool].find(({ state }) => state === 'loaded');
+      const worker = [...this.#pool].find((spare) => spare.isReadyFor(nowMs));
       if (worker !== undefined) this.#grant(slot, worker);
     }
     const left = this.slots.filter(({ worker }) => worker === undefined);
     // Loading takes a core for a while: the spare is forked when no slot waits for one or opens.
     const isSettled = this.slots.every(({ worker }) => worker?.hadServed === true);
-    const missing = left.length + (this.#isBarrierPassed && isSettled ? 1 : 0) - this.#pool.size;
+    const promising = [...this.#pool].filter((spare) => spare.isPromising(nowMs)).length;
+    const missing = left.length + (this.#isBarrierPassed && isSettled ? 1 : 0) - promising;
     // After a failed load one at a time, until one has loaded.
     const forks = this.#hasLoadFailed ? Math.min(missing, this.#pool.size === 0 ? 1 : 0) : missing;
     if (this.#forkNotBeforeMs <= nowMs) for (let i = 0; i < forks; i++) this.#fork(this.#generation, this.#pool);

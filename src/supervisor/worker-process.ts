@@ -14,9 +14,23 @@ import type { Binding } from './address-bindings.ts';
 import type { AcceptedConnection, ConnectionTaker } from './connection-spread.ts';
 import type { Heart } from './heartbeat.ts';
 import type { ConnectionCount, Question, ToKeeper, ToWorker, WorkerAnswer } from './ipc.ts';
-import { ANSWER_TIMEOUT_MS, DRAIN_GRACE_MS, DRAIN_QUIET_MS, START_TIMEOUT_FACTOR } from './plan.ts';
+import {
+  ANSWER_TIMEOUT_MS,
+  DRAIN_GRACE_MS,
+  DRAIN_QUIET_MS,
+  LOADING_SILENCE_FACTOR,
+  OPENING_SILENCE_FACTOR,
+  SUSPECT_MS,
+} from './plan.ts';
 
 export type WorkerState = 'loading' | 'loaded' | 'opening' | 'recovered' | 'serving' | 'draining' | 'exited';
+
+const SILENCE_FACTORS: { readonly [state in WorkerState]?: number } = {
+  loading: LOADING_SILENCE_FACTOR,
+  opening: OPENING_SILENCE_FACTOR,
+  recovered: OPENING_SILENCE_FACTOR,
+  draining: OPENING_SILENCE_FACTOR,
+};
 
 /** One configuration and what it means for its workers. */
 export interface Generation {
@@ -111,7 +125,15 @@ export class WorkerProcess implements Heart, ConnectionTaker {
   }
   get silenceMsMax(): number {
     const { heartbeatTimeoutMs } = this.generation;
-    return this.state === 'serving' ? heartbeatTimeoutMs : heartbeatTimeoutMs * START_TIMEOUT_FACTOR;
+    return heartbeatTimeoutMs * (SILENCE_FACTORS[this.state] ?? 1);
+  }
+  /** It has no slot, is loaded, and was alive a moment ago: a slot may be given to it. */
+  isReadyFor(nowMs: number): boolean {
+    return this.state === 'loaded' && nowMs - this.lastBeatMs < SUSPECT_MS;
+  }
+  /** It has no slot and no sign of trouble. */
+  isPromising(nowMs: number): boolean {
+    return this.state === 'loading' || this.isReadyFor(nowMs);
   }
 
   listenerIndex(addressKey: string): number | undefined {
