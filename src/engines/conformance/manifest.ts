@@ -3,7 +3,7 @@
  * Written at the end of a run, whatever its outcome; a run that is cut short leaves the laws it did not reach unnamed, which the gate sees.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { EngineCapabilities } from '../../core/contracts/engine.ts';
@@ -44,6 +44,11 @@ export class ManifestRecorder {
 
   constructor(engine: string) {
     this.#engine = engine;
+  }
+
+  /** A run that never ends must not leave the manifest of an earlier one. */
+  begin(folder: string = MANIFEST_FOLDER): void {
+    rmSync(join(folder, `${this.#engine}.json`), { force: true });
   }
 
   identify(identity: string, capabilities: EngineCapabilities): void {

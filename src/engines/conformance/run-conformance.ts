@@ -23,7 +23,10 @@ const CASE_TIMEOUT_MS = 30_000;
 export function runConformance(engine: string, openHarness: OpenHarness): void {
   const recorder = new ManifestRecorder(engine);
   describe(`conformance of ${engine}`, () => {
-    before(() => askIdentity(openHarness, recorder));
+    before(() => {
+      recorder.begin();
+      return askIdentity(openHarness, recorder);
+    });
     after(() => recorder.write());
     for (const law of LAWS)
       describe(law.name, () => {

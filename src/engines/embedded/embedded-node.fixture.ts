@@ -141,10 +141,18 @@ export class EmbeddedNode {
   }
 
   #copy(): string {
-    const image = newFolder();
-    // Sockets are not data.
-    cpSync(this.dataDir, image, { recursive: true, filter: (path) => basename(path) !== 'run' });
-    return image;
+    for (let attempt = 1; ; attempt++) {
+      const image = newFolder();
+      try {
+        // Sockets are not data.
+        cpSync(this.dataDir, image, { recursive: true, filter: (path) => basename(path) !== 'run' });
+        return image;
+      } catch (error) {
+        // A thread that works for the engine has renamed or removed a file just now.
+        rmSync(image, { recursive: true, force: true });
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || attempt === 50) throw error;
+      }
+    }
   }
 
   /** The system's disk; at the first force after `dieInFlush` it keeps the image. */

@@ -38,8 +38,9 @@ function follow(engine: Engine, place: TopicPartition = PLACE): { next: number; 
       // A failed read (the owner is away) is followed by a wake-up when there is something to read again.
       const result = await engine.store.read(place, { epoch: '', offset: reader.next }, 100_000).catch(() => undefined);
       const last = result?.batches.at(-1);
-      if (last !== undefined) {
-        reader.next = last.firstOffset + last.set.count;
+      const next = last === undefined ? 0 : last.firstOffset + last.set.count;
+      if (next > reader.next) {
+        reader.next = next;
         isWoken = true;
       }
     }
