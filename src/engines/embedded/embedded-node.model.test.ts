@@ -21,8 +21,10 @@ const RUNS_MIN = 2;
 /** Checks until the time is up; the time bounds shrinking too. */
 async function check<T>(t: TestContext, arbitrary: fc.Arbitrary<T>, run: (value: T) => Promise<void>): Promise<void> {
   let runs = 0;
+  let current = Promise.resolve();
   const property = fc.asyncProperty(arbitrary, async (value) => {
-    await run(value);
+    current = run(value);
+    await current;
     runs++;
   });
   const details = await fc.check(property, {
@@ -32,10 +34,13 @@ async function check<T>(t: TestContext, arbitrary: fc.Arbitrary<T>, run: (value:
     markInterruptAsFailure: false,
   });
   t.diagnostic(`seed ${SEED}, ${runs} runs`);
+  // The one that the time limit cut off must end too, and not in a failure.
+  const [cutOff] = await Promise.allSettled([current]);
   if (details.failed) {
     const { errorInstance: cause } = details;
     throw new Error(await fc.asyncDefaultReportMessage(details), { cause });
   }
+  if (cutOff.status === 'rejected') throw cutOff.reason;
   assert.ok(runs >= RUNS_MIN, `only ${runs} runs in ${SECONDS} s`);
 }
 
