@@ -22,6 +22,7 @@ import type { PartitionLog } from './partition-log.ts';
 import type { Segment } from './segment.ts';
 import { SEGMENT_HEADER_BYTES } from './segment-format.ts';
 import type { SegmentSupply } from './segment-supply.ts';
+import { GROWTH_BYTES } from './segment-supply.ts';
 
 const GROUP_BYTES_MAX = 16 * 1024 * 1024;
 const SYNC_BYTES_MAX = 64 * 1024;
@@ -51,6 +52,8 @@ export class Journal {
   #segment: Segment;
   #file: DiskFile;
   #position = SEGMENT_HEADER_BYTES;
+  /** Of the file: what lies between it and the position is zeros. */
+  #sizeBytes = GROWTH_BYTES;
   #flushNumber = 0;
   #logs = new Set<PartitionLog>();
   #pending: PendingAppend[] = [];
@@ -126,6 +129,7 @@ export class Journal {
     }
     this.#isFlushing = true;
     try {
+      this.#grow(this.#position + this.#buffer.byteLength);
       this.#file.writeSync(this.#buffer.pieces(), this.#position);
     } catch (error) {
       this.#revoke(group, error);
@@ -203,7 +207,7 @@ export class Journal {
   #takeBack(): void {
     try {
       this.#file.truncateSync(this.#position);
-      this.#file.truncateSync(Math.max(this.#options.segmentBytes, this.#position));
+      this.#file.truncateSync(this.#sizeBytes);
     } catch (error) {
       this.#fail(this.#writeError(error));
     }
@@ -230,7 +234,16 @@ export class Journal {
     this.#segment = next.segment;
     this.#file = next.file;
     this.#position = SEGMENT_HEADER_BYTES;
+    this.#sizeBytes = GROWTH_BYTES;
     this.#flushNumber = 0;
+  }
+
+  /** Zeros up to at least `end`. */
+  #grow(end: number): void {
+    if (end <= this.#sizeBytes) return;
+    const sizeBytes = Math.ceil(end / GROWTH_BYTES) * GROWTH_BYTES;
+    this.#file.truncateSync(sizeBytes);
+    this.#sizeBytes = sizeBytes;
   }
 
   #seal(): void {

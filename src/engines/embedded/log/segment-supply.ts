@@ -16,13 +16,18 @@ import {
   sidecarFileName,
 } from './segment-format.ts';
 
+/**
+ * Files grow by so much at a time, ahead of what is written: an fdatasync within need not write metadata, and recovery does not read
+ * far beyond the last batch.
+ */
+export const GROWTH_BYTES: number = 4 * 1024 * 1024;
+
 export interface SegmentSupplyOptions {
   readonly disk: Disk;
   readonly folder: string;
   readonly slot: number;
   readonly slots: number;
   readonly storeId: string;
-  readonly segmentBytes: number;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -54,7 +59,7 @@ export class SegmentSupply {
     if (ready !== undefined) return ready;
     const { segment, head } = this.#next();
     this.#takenSequence = segment.sequence;
-    return { segment, file: this.#options.disk.createSync(segment.path, this.#options.segmentBytes, head) };
+    return { segment, file: this.#options.disk.createSync(segment.path, GROWTH_BYTES, head) };
   }
 
   /** Has one ready soon. A failure shows when one is needed. */
@@ -62,7 +67,7 @@ export class SegmentSupply {
     if (this.#ready !== undefined || this.#inHand !== undefined) return;
     const { segment, head } = this.#next();
     this.#inHand = this.#options.disk
-      .create(segment.path, this.#options.segmentBytes, head)
+      .create(segment.path, GROWTH_BYTES, head)
       .then((file) => {
         if (segment.sequence > this.#takenSequence) {
           this.#ready = { segment, file };
