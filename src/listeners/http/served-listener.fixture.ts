@@ -15,7 +15,7 @@ import { createPush } from '../../push/push-hub.ts';
 import { createSessionQueues } from '../../sessions/session-queue.ts';
 import { createHttpListener, type HttpListenerOptions } from './http-listener.ts';
 
-export const everybody: Authenticator = {
+const everybody: Authenticator = {
   isRequired: false,
   authenticate: () => ({ name: 'anonymous', may: () => true }),
 };
@@ -32,7 +32,7 @@ export const threeTokens: Authenticator = {
   },
 };
 
-export interface ServedOptions {
+interface ServedOptions {
   readonly listener?: Partial<HttpListenerOptions>;
   readonly limits?: Partial<Limits>;
   readonly partitions?: number;

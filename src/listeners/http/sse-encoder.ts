@@ -12,7 +12,7 @@ import type { TandemError } from '../../core/errors.ts';
 import { recordMembers } from './record-json.ts';
 
 /** The browser waits so long before it connects again. */
-export const RETRY_MS = 1000;
+const RETRY_MS = 1000;
 export const KEEP_ALIVE_COMMENT: Buffer = Buffer.from(':\n\n');
 
 export const sseEncoder: PushEncoder = {

@@ -17,9 +17,9 @@ export interface FrameSink {
   closed(code: number, reason: string): void;
 }
 
-export const CLOSE_PROTOCOL = 1002;
-export const CLOSE_NOT_UTF8 = 1007;
-export const CLOSE_TOO_BIG = 1009;
+const CLOSE_PROTOCOL = 1002;
+const CLOSE_NOT_UTF8 = 1007;
+const CLOSE_TOO_BIG = 1009;
 
 const CONTINUATION = 0x0;
 const TEXT = 0x1;

@@ -20,11 +20,11 @@ export interface RpcRequest {
 }
 
 /** An entry that is not a request; its answer is ready. */
-export interface RpcRefusal {
+interface RpcRefusal {
   readonly answer: string;
 }
 
-export interface RpcMessage {
+interface RpcMessage {
   readonly isBatch: boolean;
   readonly entries: readonly (RpcRequest | RpcRefusal)[];
 }
