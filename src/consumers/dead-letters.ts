@@ -73,7 +73,7 @@ export class DeadLetters {
 }
 
 /** Makes `<topic>.dead` with as many partitions as the topic, kept for ever, unless it exists. */
-export async function ensureDeadTopic(topics: TopicCatalog, topic: string): Promise<void> {
+async function ensureDeadTopic(topics: TopicCatalog, topic: string): Promise<void> {
   const name = deadTopicOf(topic);
   if ((topics.peek(name) ?? (await topics.find(name))) !== undefined) return;
   const origin = await topics.find(topic);

@@ -5,7 +5,7 @@ import type { Position } from '../core/position.ts';
 import type { TopicPartition } from '../core/record.ts';
 
 /** One read: small enough that two of them per partition are cheap to hold, large enough that the cost of a read does not count. */
-export const READ_BYTES = 1024 * 1024;
+const READ_BYTES = 1024 * 1024;
 
 /** A read as a value, so that one ahead of its use can fail without anybody looking. */
 type ReadAnswer = { readonly result: ReadResult } | { readonly error: TandemError };

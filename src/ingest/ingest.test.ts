@@ -228,23 +228,3 @@ test('refuses what is not valid, by code', async () => {
   await open.drain();
   await assert.rejects(open.append({ topic: 't', records }), rejectsWith('TANDEM_DRAINING'));
 });
-
-test('single requests of a producer: after a failure later sequences wait until the missing one is sent again', async () => {
-  const { engine, ingest, texts } = setUp();
-  const publish = (sequence: number) =>
-    ingest.append({ topic: 't', records: [{ data: Buffer.from(`${sequence}`) }], producer: { id: 'p', sequence } });
-  await publish(1);
-  const append = engine.store.append.bind(engine.store);
-  engine.store.append = async () => {
-    engine.store.append = append;
-    throw new TandemError('TANDEM_DISK_FULL');
-  };
-  await assert.rejects(publish(2), rejectsWith('TANDEM_DISK_FULL'));
-  await assert.rejects(publish(3), rejectsWith('TANDEM_DISK_FULL'), 'stored first, 3 would make 2 look like a repeat');
-  const receipts = await Promise.all([publish(2), publish(3)]);
-  assert.deepEqual(
-    receipts.map(([receipt]) => receipt?.firstOffset),
-    [1, 2],
-  );
-  assert.deepEqual(await texts('t'), ['1', '2', '3']);
-});

@@ -10,7 +10,7 @@
 import type { RecordStore, TopicCatalog, TopicInfo } from '../core/contracts/engine.ts';
 import type { AppendOptions, Ingest, Lane, LaneOptions, Receipt } from '../core/contracts/ingest.ts';
 import type { MetricSample, MetricSource } from '../core/contracts/telemetry.ts';
-import { asTandemError, TandemError } from '../core/errors.ts';
+import { TandemError } from '../core/errors.ts';
 import { BATCH_BYTES_MAX, BATCH_RECORDS_MAX, type Limits } from '../core/limits.ts';
 import { partitionForKey } from '../core/partitioning.ts';
 import type { Clock } from '../core/ports/clock.ts';
@@ -24,7 +24,6 @@ import {
 import { AppendCall } from './append-call.ts';
 import { Collector } from './collector.ts';
 import { Dispatch } from './dispatch.ts';
-import { FailedProducers } from './failed-producers.ts';
 import { CollectorLane } from './lane.ts';
 import { Shipment } from './shipment.ts';
 
@@ -46,7 +45,6 @@ class CollectingIngest implements Ingest, MetricSource {
   readonly #dispatch: Dispatch;
   readonly #collectors = new Map<string, Collector>();
   readonly #creating = new Map<string, Promise<TopicInfo>>();
-  readonly #failedProducers = new FailedProducers();
   #sources = 0;
   #isDraining = false;
 
@@ -142,10 +140,6 @@ class CollectingIngest implements Ingest, MetricSource {
     if (options.records.length > BATCH_RECORDS_MAX)
       throw new TandemError('TANDEM_BATCH_TOO_LARGE', { detail: `${BATCH_RECORDS_MAX} records with a producer` });
     const partition = this.#partitionOf(topic, options.partition, producer, undefined, 0);
-    const key = `${partitionKey(topic.name, partition)}/${producer.id}`;
-    const failure = this.#failedProducers.check(key, producer.sequence);
-    if (failure !== undefined) throw failure;
-    call.settled().catch((error: unknown) => this.#failedProducers.add(key, producer.sequence, asTandemError(error)));
     const shipment = new Shipment(topic.name, partition, this.#dispatch.takeBuilder(), producer);
     for (const record of options.records) {
       shipment.builder.add(record);

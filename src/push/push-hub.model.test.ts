@@ -1,6 +1,6 @@
 /**
  * Random interleavings of appends, subscriptions from random positions, slow clients, trims, lost histories, new partitions and closes, on
- * a store whose answers take a random number of ticks. Each client checks the law of delivery as it goes (recording-client.ts); at the
+ * a store whose answers take a random number of ticks. Each client checks the law of delivery as it goes (recording-client.fixture.ts); at the
  * end every live client must stand exactly at the end of the log, and every ended one at the positions it was told.
  */
 import assert from 'node:assert/strict';
@@ -19,7 +19,7 @@ import { type MemoryEngine, openMemoryEngine } from '../engines/memory/memory-en
 import { createSessionQueues } from '../sessions/session-queue.ts';
 import type { ReadableStore } from './push-context.ts';
 import { createPush } from './push-hub.ts';
-import { LineEncoder, RecordingClient } from './recording-client.ts';
+import { LineEncoder, RecordingClient } from './recording-client.fixture.ts';
 
 const CLIENTS = 4;
 const QUEUE_BYTES = 6_000;

@@ -12,7 +12,7 @@ import { openMemoryEngine } from '../engines/memory/memory-engine.ts';
 import { createSessionQueues } from '../sessions/session-queue.ts';
 import type { ReadableStore } from './push-context.ts';
 import { createPush } from './push-hub.ts';
-import { LineEncoder, RecordingClient } from './recording-client.ts';
+import { LineEncoder, RecordingClient } from './recording-client.fixture.ts';
 
 const TOPIC = { partitions: 1, retentionMs: null, retentionBytes: null };
 

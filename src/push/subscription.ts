@@ -23,7 +23,7 @@ import { takeRun } from './record-run.ts';
 import { retrying } from './retrying.ts';
 
 /** Read at once, and about as much encoded: what one step of a replay costs. */
-export const REPLAY_CHUNK_BYTES: number = 64 * 1024;
+const REPLAY_CHUNK_BYTES: number = 64 * 1024;
 
 /** What a subscription needs from its session. */
 export interface SubscribingSession extends StagingSession {

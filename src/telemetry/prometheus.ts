@@ -1,7 +1,7 @@
 /** Prometheus text format 0.0.4: HELP and TYPE once per name, samples of a name together, labels escaped. */
 import type { MetricSample } from '../core/contracts/telemetry.ts';
 
-export const PROMETHEUS_CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
+const _PROMETHEUS_CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
 /** The same samples with one more label (which worker they are of). */
 export function labelled(samples: readonly MetricSample[], name: string, value: string): MetricSample[] {

@@ -24,7 +24,7 @@ export interface HttpClient {
   close(): void;
 }
 
-export const ANSWER_BYTES_MAX: number = 64 * 1024;
+const ANSWER_BYTES_MAX: number = 64 * 1024;
 
 /** Over node:http(s) with kept connections, at most `connectionsMax` to a host (more requests wait). */
 export function createHttpClient(connectionsMax: number = 256): HttpClient {

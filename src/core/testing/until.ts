@@ -20,3 +20,18 @@ export async function until<T>(
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
 }
+
+const STILL_POLLS = 20;
+
+/** Waits until a count is above 0 and stands still, for what cannot announce that it has stopped; returns it. */
+export async function untilStill(what: string, count: () => number | Promise<number>): Promise<number> {
+  let before = -1;
+  let still = 0;
+  await until(what, async () => {
+    const now = await count();
+    still = now === before && now > 0 ? still + 1 : 0;
+    before = now;
+    return still === STILL_POLLS;
+  });
+  return before;
+}

@@ -50,7 +50,7 @@ const appendChoice: fc.Arbitrary<AppendChoice> = fc.record({
   back: fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, { weight: 2, arbitrary: fc.nat(8) }),
 });
 
-export const appendsOfOneTick: fc.Arbitrary<readonly AppendChoice[]> = fc.array(appendChoice, {
+const appendsOfOneTick: fc.Arbitrary<readonly AppendChoice[]> = fc.array(appendChoice, {
   minLength: 1,
   maxLength: 8,
 });

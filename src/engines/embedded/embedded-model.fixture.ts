@@ -14,7 +14,7 @@ import { type MemoryEngine, openMemoryEngine } from '../memory/memory-engine.ts'
 import type { Action, AppendChoice } from './embedded-actions.fixture.ts';
 import { EmbeddedNode } from './embedded-node.fixture.ts';
 
-export const TOPICS = ['a', 'b', 'c'] as const;
+const TOPICS = ['a', 'b', 'c'] as const;
 const PRODUCERS = ['p', 'q'] as const;
 const GROUP = 'g';
 /** Above all that the engines issue: commits need no membership then. */

@@ -1,8 +1,8 @@
 /**
  * The small transactional state beside the log, in `<dataDir>/state.db` (SQLite, WAL), shared by all processes of a node: topics,
- * partitions (epoch, first offset, claimed term), leases and terms, committed offsets, producers.
+ * partitions (epoch, first offset, claimed term), leases and terms, committed offsets, producers, which consumers are paused.
  *
- * Two connections: `durable` forces every commit to the medium (terms, leases, topics, claims, trims, producers), `relaxed` leaves
+ * Two connections: `durable` forces every commit to the medium (terms, leases, topics, claims, trims, producers, pauses), `relaxed` leaves
  * that to the next durable commit or checkpoint (committed offsets: kill -9 loses nothing, power loss the last ones). No transaction
  * stays open across a turn of the event loop. Calls block: none of them is on the way of a record.
  *
@@ -35,6 +35,7 @@ CREATE TABLE IF NOT EXISTS producers (topic TEXT, partition INTEGER, producer TE
 CREATE INDEX IF NOT EXISTS producers_seen ON producers (topic, partition, seen_ms);
 CREATE TABLE IF NOT EXISTS commits (consumers TEXT, topic TEXT, partition INTEGER, next_offset INTEGER, epoch TEXT, term INTEGER NOT NULL,
   PRIMARY KEY (consumers, topic, partition)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS paused_consumers (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS leases (name TEXT PRIMARY KEY, holder TEXT NOT NULL, term INTEGER NOT NULL, expires_ms INTEGER NOT NULL)
   WITHOUT ROWID;
 `;
@@ -50,6 +51,10 @@ export interface StateDatabase {
   renewLease(grant: LeaseGrant, ttlMs: number): boolean;
   releaseLease(grant: LeaseGrant): void;
   leaseHolder(name: string): LeaseGrant | undefined;
+  /** Those that the operator has paused, by name. */
+  pausedConsumers(): string[];
+  /** Durable at return. */
+  setConsumerPaused(name: string, isPaused: boolean): void;
   /** Every commit reaches the medium before it returns. For the engine. */
   readonly durable: DatabaseSync;
   /** Commits survive the process, not power loss. For the engine. */
@@ -174,6 +179,22 @@ class SqliteStateDatabase implements StateDatabase {
         .get(name, this.#clock.nowMs()) as unknown as LeaseGrant | undefined;
       return row === undefined ? undefined : { name: row.name, holder: row.holder, term: row.term };
     });
+  }
+
+  pausedConsumers(): string[] {
+    return asStoreErrors(() =>
+      this.durable
+        .prepare('SELECT name FROM paused_consumers ORDER BY name')
+        .all()
+        .map((row) => row['name'] as string),
+    );
+  }
+
+  setConsumerPaused(name: string, isPaused: boolean): void {
+    const sql = isPaused
+      ? 'INSERT OR IGNORE INTO paused_consumers (name) VALUES (?)'
+      : 'DELETE FROM paused_consumers WHERE name = ?';
+    inTransaction(this.durable, () => this.durable.prepare(sql).run(name));
   }
 
   close(): void {

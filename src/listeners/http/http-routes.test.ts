@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { untilStill } from '../../core/testing/until.ts';
 import { serveListener, threeTokens } from './served-listener.fixture.ts';
 
 interface Answer {
@@ -203,10 +204,7 @@ test('a client that reads slowly gets everything, and meanwhile the store is not
   const client = dial();
   client.socket.pause();
   client.socket.write(`GET /topics/t/records?limit=${count} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n`);
-  for (let before = -1; before !== bytesRead || bytesRead === 0; ) {
-    before = bytesRead;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+  await untilStill('the server has stopped reading', () => bytesRead);
   assert.ok(bytesRead < (count * 200) / 2, `${bytesRead} bytes were read for a client that takes nothing`);
   assert.equal((await post(`${url}/topics/t`, 'others are served')).status, 201);
   client.socket.resume();

@@ -9,7 +9,7 @@ import { DEFAULT_LIMITS, type Limits } from '../../core/limits.ts';
 import { systemClock } from '../../core/ports/clock.ts';
 import { systemRandom } from '../../core/ports/random.ts';
 import { recordsOf } from '../../core/record-set.ts';
-import { until } from '../../core/testing/until.ts';
+import { untilStill } from '../../core/testing/until.ts';
 import { openMemoryEngine } from '../../engines/memory/memory-engine.ts';
 import { createIngest } from '../../ingest/ingest.ts';
 import { createTcpListener } from './tcp-listener.ts';
@@ -225,14 +225,7 @@ test('a client that does not read its answers is not read either, and loses noth
   client.socket.write(Buffer.alloc(total * 2, 'x\n'));
   const nextOffset = async (): Promise<number> =>
     engine.topics.peek('t') === undefined ? 0 : (await engine.store.state({ topic: 't', partition: 0 })).nextOffset;
-  let stored = 0;
-  let unchanged = 0;
-  await until('the server has stopped reading', async () => {
-    const before = stored;
-    stored = await nextOffset();
-    unchanged = stored === before && stored > 0 ? unchanged + 1 : 0;
-    return unchanged === 40;
-  });
+  const stored = await untilStill('the server has stopped reading', nextOffset);
   assert.ok(stored < total, `the server went on reading: ${stored} stored`);
   client.socket.resume();
   const last = `OK 0:${total - 1}\n`;

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import { type ClientOptions, WebSocket } from 'ws';
 import { ManualClock } from '../../core/ports/manual-clock.ts';
+import { untilStill } from '../../core/testing/until.ts';
 import { eventually, serveListener, threeTokens } from '../http/served-listener.fixture.ts';
 
 type Served = Awaited<ReturnType<typeof serveListener>>;
@@ -302,18 +303,11 @@ test('a client that does not read its answers is not read either, and loses noth
   );
   for (const request of requests) client.socket.send(request);
   // Its answers are more than both ends of the kernel hold: the server stops reading, and the client's requests stay with the client.
-  let before = -1;
-  await eventually(async () => {
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    const now =
-      served.engine.topics.peek('t') === undefined
-        ? 0
-        : (await served.engine.store.state({ topic: 't', partition: 0 })).nextOffset;
-    const isStill = now > 0 && now === before;
-    before = now;
-    return isStill;
-  });
-  assert.ok(before < count, `the server went on reading: ${before}`);
+  const { topics, store } = served.engine;
+  const stored = await untilStill('the server has stopped reading', async () =>
+    topics.peek('t') === undefined ? 0 : (await store.state({ topic: 't', partition: 0 })).nextOffset,
+  );
+  assert.ok(stored < count, `the server went on reading: ${stored}`);
   client.socket.resume();
   await eventually(() => client.messages.length === count);
   assert.equal(client.messages.at(-1).result.offset, count - 1);

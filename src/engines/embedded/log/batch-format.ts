@@ -29,7 +29,7 @@ import { crc32 } from 'node:zlib';
 import type { RecordSet } from '../../../core/record-set.ts';
 
 export const BATCH_ALIGNMENT_BYTES = 8;
-export const BATCH_HEADER_BYTES = 80;
+const BATCH_HEADER_BYTES = 80;
 const BATCH_MAGIC = 0x5441_4254;
 const NAME_BYTES_MAX = 128;
 const BATCH_BYTES_CEILING = 0x4000_0000;

@@ -2,7 +2,7 @@
  * One flush: the appends that share a write and an fdatasync. Assigning gives each append its offsets and takes out repeats, in the
  * order of the calls; nothing of it is visible until `confirm`, and `revoke` leaves everything as it was before.
  */
-import type { AppendBatch, AppendedRun, AppendResult } from '../../../core/contracts/engine.ts';
+import type { AppendedRun } from '../../../core/contracts/engine.ts';
 import { TandemError } from '../../../core/errors.ts';
 import { BATCH_BYTES_MAX, BATCH_RECORDS_MAX, RECORD_BYTES_CEILING } from '../../../core/limits.ts';
 import type { RecordSet } from '../../../core/record-set.ts';
@@ -12,15 +12,9 @@ import { batchBytes } from './batch-format.ts';
 import { GrowingExtent } from './extent.ts';
 import type { FlushBuffer } from './flush-buffer.ts';
 import type { PartitionLog, ProducerState } from './partition-log.ts';
+import type { PendingAppend } from './pending-append.ts';
 import type { ProducerRefusals } from './producer-refusals.ts';
 import { advanceWindow, placesOf, repeatedCount } from './producer-window.ts';
-
-export interface PendingAppend {
-  readonly log: PartitionLog;
-  readonly batch: AppendBatch;
-  readonly resolve: (result: AppendResult) => void;
-  readonly reject: (error: TandemError) => void;
-}
 
 interface StoredAppend {
   readonly append: PendingAppend;

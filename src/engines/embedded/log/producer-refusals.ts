@@ -7,7 +7,7 @@
 import type { TandemError } from '../../../core/errors.ts';
 import type { Clock } from '../../../core/ports/clock.ts';
 import { partitionKey } from '../../../core/record.ts';
-import type { PendingAppend } from './flush-group.ts';
+import type { PendingAppend } from './pending-append.ts';
 
 interface Refusal {
   readonly sequence: number;

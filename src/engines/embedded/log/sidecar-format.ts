@@ -23,7 +23,7 @@ const ROW_BYTES = 72;
 const ENTRY_BYTES = 16;
 
 /** FNV-1a over `topic/partition`. */
-export function extentHash(topic: string, partition: number): number {
+function extentHash(topic: string, partition: number): number {
   let hash = 0x811c9dc5;
   const text = `${topic}/${partition}`;
   for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x0100_0193);

@@ -2,7 +2,7 @@
 import type { Server, Socket } from 'node:net';
 import { createServer } from 'node:net';
 import type { Logger } from '../../../core/contracts/telemetry.ts';
-import { asTandemError } from '../../../core/errors.ts';
+import { asTandemError, TandemError } from '../../../core/errors.ts';
 import type { Clock } from '../../../core/ports/clock.ts';
 import type { Position } from '../../../core/position.ts';
 import type { TopicPartition } from '../../../core/record.ts';
@@ -158,7 +158,7 @@ class PeerConnection {
         await this.#own.claim(request, request.term);
         return { head: undefined };
       default:
-        throw asTandemError(new Error(`unknown frame kind ${frame.kind}`));
+        throw new TandemError('TANDEM_INTERNAL', { detail: `unknown frame kind ${frame.kind}` });
     }
   }
 
