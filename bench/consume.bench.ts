@@ -2,7 +2,7 @@
  * Records per second that a handler which does nothing takes from a backlog: the consumer is paused, the backlog is filled, it is resumed.
  * The time runs from the first to the last delivery, by the handler's own clock. Warm: a first backlog is taken before the measured ones.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { NodeUnderTest } from '../chaos/node-under-test.ts';
 import { until } from '../src/core/testing/until.ts';
@@ -47,10 +47,7 @@ interface Window {
 }
 
 export const consumeBench: Bench = async (say) => {
-  const node = await startTandem(2, CONFIG);
-  writeFileSync(join(node.folder, 'handlers.mjs'), HANDLERS);
-  await node.killAll();
-  await node.start();
+  const node = await startTandem(2, CONFIG, { 'handlers.mjs': HANDLERS });
   const rates: number[] = [];
   for (const backlog of BACKLOGS) {
     say(`consume a backlog of ${backlog.toLocaleString('en')}`);
