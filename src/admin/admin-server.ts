@@ -6,7 +6,9 @@
  *   GET  /                            a page without data
  *   GET  /metrics                     Prometheus text
  *   GET  /admin/v1/status|topics|consumers
- *   POST /admin/v1/consumers/:name/pause|resume|replay     replay takes { "countMax": n } (default 1000)
+ *   POST /admin/v1/consumers/:name/pause|resume     a pause holds until resume, over restarts of workers and node
+ *   POST /admin/v1/consumers/:name/replay           { "countMax"?: n }: dead letters at most, in total (default 1000)
+ *   POST /admin/v1/consumers/:name/skip             { "partition": n, "toOffset"?: n }: goes on there (default: after the damage)
  *
  * With auth configured all but the first two lines need the `admin` right. Without it the server is for this machine only, and a web page
  * in the operator's browser must not use it in the operator's stead: requests under another host's name or from another site are refused.
@@ -17,7 +19,7 @@ import { isIP } from 'node:net';
 import type { Authenticator } from '../core/contracts/auth.ts';
 import type { Health } from '../core/contracts/health.ts';
 import type { Logger } from '../core/contracts/telemetry.ts';
-import type { AdminRequest } from '../core/contracts/worker.ts';
+import type { ConsumerCommand } from '../core/contracts/worker.ts';
 import { asTandemError, TandemError } from '../core/errors.ts';
 import { STATUS_PAGE } from './status-page.ts';
 
@@ -26,8 +28,8 @@ export interface AdminBackend {
   status(): Promise<unknown>;
   topics(): Promise<unknown>;
   consumers(): Promise<unknown>;
-  /** Errors: TANDEM_CONSUMER_UNKNOWN, TANDEM_WORKER_LOST. */
-  command(request: Extract<AdminRequest, { consumer: string }>): Promise<unknown>;
+  /** Errors: TANDEM_CONSUMER_UNKNOWN, TANDEM_WORKER_LOST, TANDEM_PARTITION_UNKNOWN (skip) and what the consumer refuses with. */
+  command(command: ConsumerCommand): Promise<unknown>;
   /** Prometheus text. */
   metrics(): Promise<string>;
 }
@@ -76,8 +78,11 @@ export function createAdminServer(options: AdminServerOptions): Server {
 function routesTo(backend: AdminBackend): Route[] {
   const command = async ([, name, kind]: RegExpMatchArray, request: IncomingMessage): Promise<Answer> => {
     const consumer = decoded(name as string);
-    if (kind !== 'replay') return json(await backend.command({ kind: kind as 'pause' | 'resume', consumer }));
-    return json(await backend.command({ kind, consumer, countMax: countMaxOf(await readBody(request)) }));
+    if (kind === 'pause' || kind === 'resume') return json(await backend.command({ kind, consumer }));
+    const body = ((await readBody(request)) ?? {}) as Body;
+    if (kind === 'skip') return json(await backend.command({ kind, consumer, ...skippedTo(body) }));
+    const countMax = integerOf(body, 'countMax', 1) ?? REPLAY_COUNT_DEFAULT;
+    return json(await backend.command({ kind: 'replay', consumer, countMax }));
   };
   return [
     { method: 'GET', path: /^\/livez$/, isOpen: true, answer: () => healthAnswer(backend.health(), true) },
@@ -96,7 +101,7 @@ function routesTo(backend: AdminBackend): Route[] {
     { method: 'GET', path: /^\/admin\/v1\/status$/, answer: async () => json(await backend.status()) },
     { method: 'GET', path: /^\/admin\/v1\/topics$/, answer: async () => json(await backend.topics()) },
     { method: 'GET', path: /^\/admin\/v1\/consumers$/, answer: async () => json(await backend.consumers()) },
-    { method: 'POST', path: /^\/admin\/v1\/consumers\/([^/]+)\/(pause|resume|replay)$/, answer: command },
+    { method: 'POST', path: /^\/admin\/v1\/consumers\/([^/]+)\/(pause|resume|replay|skip)$/, answer: command },
   ];
 }
 
@@ -205,9 +210,19 @@ async function readBody(request: IncomingMessage): Promise<unknown> {
   }
 }
 
-function countMaxOf(body: unknown): number {
-  const countMax: unknown = (body as { countMax?: unknown } | null)?.countMax ?? REPLAY_COUNT_DEFAULT;
-  if (!Number.isSafeInteger(countMax) || (countMax as number) < 1)
-    throw new TandemError('TANDEM_INPUT_MALFORMED', { detail: 'countMax must be an integer from 1' });
-  return countMax as number;
+type Body = { readonly [name: string]: unknown };
+
+function skippedTo(body: Body): { readonly partition: number; readonly toOffset?: number } {
+  const partition = integerOf(body, 'partition', 0);
+  if (partition === undefined) throw new TandemError('TANDEM_INPUT_MALFORMED', { detail: 'partition is missing' });
+  const toOffset = integerOf(body, 'toOffset', 0);
+  return toOffset === undefined ? { partition } : { partition, toOffset };
+}
+
+/** undefined: not given. Errors: TANDEM_INPUT_MALFORMED. */
+function integerOf(body: Body, name: string, min: number): number | undefined {
+  const value = body[name] ?? undefined;
+  if (value === undefined || (Number.isSafeInteger(value) && (value as number) >= min))
+    return value as number | undefined;
+  throw new TandemError('TANDEM_INPUT_MALFORMED', { detail: `${name} must be an integer from ${min}` });
 }

@@ -86,6 +86,13 @@ test('commands reach the backend', async (t) => {
   assert.deepEqual((await ask('POST', '/admin/v1/consumers/a%20b/pause')).body, { kind: 'pause', consumer: 'a b' });
   const replay = await ask('POST', '/admin/v1/consumers/x/replay', {}, '{"countMax":5}');
   assert.deepEqual(replay.body, { kind: 'replay', consumer: 'x', countMax: 5 });
+  const skip = async (body: string) => (await ask('POST', '/admin/v1/consumers/x/skip', {}, body)).body;
+  assert.deepEqual(await skip('{"partition":0}'), { kind: 'skip', consumer: 'x', partition: 0 });
+  assert.deepEqual(await skip('{"partition":1,"toOffset":0}'), {
+    ...{ kind: 'skip', consumer: 'x', partition: 1, toOffset: 0 },
+  });
+  for (const bad of ['', '{}', 'null', '{"partition":-1}', '{"partition":"0"}', '{"partition":0,"toOffset":1.5}'])
+    assert.equal((await skip(bad)).error.code, 'TANDEM_INPUT_MALFORMED', bad);
   assert.equal((await ask('GET', '/metrics')).body, '# HELP\n');
   assert.match((await ask('GET', '/')).body, /<title>Tandem/);
 });
@@ -96,6 +103,9 @@ test('with auth only the admin right opens the API; health stays open', async (t
     (await ask('GET', '/admin/v1/status', token === undefined ? {} : { Authorization: `Bearer ${token}` })).status;
   assert.deepEqual([await as(), await as('guest'), await as('boss')], [401, 403, 200]);
   assert.equal((await ask('GET', '/metrics')).status, 401);
+  const skip = (token: string) =>
+    ask('POST', '/admin/v1/consumers/x/skip', { Authorization: `Bearer ${token}` }, '{"partition":0}');
+  assert.deepEqual([(await skip('guest')).status, (await skip('boss')).status], [403, 200]);
   assert.equal((await ask('GET', '/livez')).status, 200);
 });
 

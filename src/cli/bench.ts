@@ -29,11 +29,11 @@ export function addBench(program: Command): void {
     .action(action(bench));
 }
 
-export function countOf(max: number): (text: string) => number {
+export function countOf(max: number, min = 1): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (!Number.isInteger(value) || value < 1 || value > max)
-      throw new InvalidArgumentError(`It must be an integer from 1 to ${max}.`);
+    if (!Number.isInteger(value) || value < min || value > max)
+      throw new InvalidArgumentError(`It must be an integer from ${min} to ${max}.`);
     return value;
   };
 }

@@ -122,8 +122,14 @@ test('status and consume show the node as it is', async () => {
   assert.match((await tandem('consume', '--admin-url', adminUrl)).out, /save +lines +\S+handlers\.js +running/);
   assert.equal((await tandem('consume', 'pause', 'save', '--admin-url', adminUrl)).code, EXIT.ok);
   assert.match((await tandem('consume', 'list', 'save', '--admin-url', adminUrl)).out, /save +lines +\S+ +paused/);
+  assert.match((await tandem('status', '--admin-url', adminUrl)).out, /^paused consumers: save$/m);
   assert.equal((await tandem('consume', 'resume', 'save', '--admin-url', adminUrl)).code, EXIT.ok);
   assert.equal((await tandem('consume', 'replay', 'save', '--count', '5', '--admin-url', adminUrl)).code, EXIT.ok);
+  const beyond = await tandem('consume', 'skip', 'save', '--partition', '0', '--to', '999999', '--admin-url', adminUrl);
+  assert.match(beyond.err, /TANDEM_POSITION_AHEAD/);
+  const absent = await tandem('consume', 'skip', 'save', '--partition', '99', '--to', '1', '--admin-url', adminUrl);
+  assert.match(absent.err, /no worker works on partition 99/);
+  assert.equal((await tandem('consume', 'skip', 'save', '--admin-url', adminUrl)).code, EXIT.usage);
   const unknown = await tandem('consume', 'pause', 'nobody', '--admin-url', adminUrl);
   assert.equal(unknown.code, EXIT.failed);
   assert.match(unknown.err, /TANDEM_CONSUMER_UNKNOWN/);

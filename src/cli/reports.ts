@@ -7,6 +7,7 @@ export interface NodeReport {
   readonly reason: string;
   readonly engine: string | null;
   readonly uptimeMs: number;
+  readonly pausedConsumers: readonly string[];
   readonly listeners: readonly { readonly url: string; readonly host: string; readonly port: number }[];
   readonly slots: readonly {
     readonly slot: number;

@@ -3,7 +3,7 @@ import type { ConsumerReport, NodeReport, TopicReport, TopicSummary } from './re
 import { bytesText, countText, durationText, styled, table } from './terminal.ts';
 
 export function statusText(report: NodeReport, nowMs: number): string {
-  const { name, role, term, isReady, reason, slots, listeners, engine, uptimeMs } = report;
+  const { name, role, term, isReady, reason, slots, listeners, engine, uptimeMs, pausedConsumers } = report;
   const ready = isReady ? styled('green', 'ready') : styled('red', 'not ready');
   const rows = slots.map(({ slot, pid, term: slotTerm, state, restarts, connections, sinceMs }) => [
     slot,
@@ -20,6 +20,7 @@ export function statusText(report: NodeReport, nowMs: number): string {
     '',
     ...listeners.map(({ url }) => `  ${url}`),
     '',
+    ...(pausedConsumers.length === 0 ? [] : [styled('yellow', `paused consumers: ${pausedConsumers.join(', ')}`), '']),
     table(['worker', 'pid', 'state', 'for', 'connections', 'restarts', 'term'], rows),
   ].join('\n');
 }

@@ -2,11 +2,13 @@
  * One consumer in this process: its membership of the group, one reader for each partition that it is assigned, and what the operator asks.
  *
  * A partition has one reader at a time: the next one (another term, a resume, a skip) begins when the one before has ended.
- * Pausing and stopping concern this process and do not survive it; committed offsets do.
+ * A paused consumer is a member of its group, so that its partitions and lag are known, and has no readers. Pausing and stopping concern this
+ * process: whoever starts the next one says whether it begins paused. Committed offsets stay.
  */
 import type { Assignment, Membership } from '../core/contracts/engine.ts';
 import { asTandemError, TandemError } from '../core/errors.ts';
 import { delay } from '../core/ports/clock.ts';
+import type { Position } from '../core/position.ts';
 import { ABORT_GRACE_MS } from './attempts.ts';
 import type { ConsumerConfig } from './consumer-config.ts';
 import type { ConsumerParts } from './consumer-parts.ts';
@@ -40,9 +42,12 @@ export class ConsumerGroup {
   #replay: Replay | undefined;
   #replayTail: Promise<unknown> = Promise.resolve();
 
-  constructor(config: ConsumerConfig, parts: ConsumerParts) {
+  constructor(config: ConsumerConfig, parts: ConsumerParts, isPaused: boolean) {
     this.config = config;
     this.#parts = parts;
+    if (!isPaused) return;
+    this.#phase = 'paused';
+    this.#reason = PAUSED;
   }
 
   /** Loads the target and joins the group. A target that does not load stops the consumer; a store that refuses is asked again. Never rejects. */
@@ -67,11 +72,13 @@ export class ConsumerGroup {
     await Promise.race([first.promise, this.#joining]);
   }
 
-  /** Resolves when nothing of this consumer runs any more and what is finished is committed. Idempotent. */
+  /** Resolves when nothing of this consumer, replays included, runs any more and what is finished is committed. Idempotent. */
   async pause(): Promise<void> {
     this.#phase = 'paused';
     this.#reason = PAUSED;
+    this.#replay?.stop(this.#graceMs);
     await this.#endAll(PAUSED, this.#graceMs);
+    await this.#replayTail;
   }
 
   /** Goes on after `pause`, or after the consumer stopped. */
@@ -90,21 +97,25 @@ export class ConsumerGroup {
   }
 
   /**
-   * Goes on at `toOffset` (default: after the damage that stopped the partition); what lies between is missed. Errors:
-   * TANDEM_PARTITION_UNKNOWN (not this process's), TANDEM_INPUT_MALFORMED (not ahead), TANDEM_POSITION_AHEAD, and what the engine rejects with.
+   * Goes on at `toOffset` (default: after the damage that stopped the partition); what lies between is missed. A paused or stopped consumer
+   * goes on there when it is resumed. Errors: TANDEM_PARTITION_UNKNOWN (not this process's), TANDEM_INPUT_MALFORMED (not ahead, or neither
+   * damage nor an offset), TANDEM_POSITION_AHEAD, and what the engine rejects with.
    */
   async skip(partition: number, toOffset?: number): Promise<SkipResult> {
-    const reader = this.#readers.get(partition);
-    if (reader === undefined)
-      throw new TandemError('TANDEM_PARTITION_UNKNOWN', { detail: `partition ${partition} is not worked on here` });
-    const target = toOffset ?? reader.damagedUntil;
-    if (target === undefined)
-      throw new TandemError('TANDEM_INPUT_MALFORMED', { detail: 'the partition is not damaged: name the offset' });
+    this.#assignmentOf(partition);
     const { nextOffset } = await this.#parts.store.state({ topic: this.config.topic, partition });
+    while (this.#ending.has(partition)) await this.#ending.get(partition);
+    const assignment = this.#assignmentOf(partition);
+    const reader = this.#readers.get(partition);
+    const target = toOffset ?? reader?.damagedUntil;
+    if (target === undefined)
+      throw new TandemError('TANDEM_INPUT_MALFORMED', {
+        detail: 'no damage has stopped the partition: name the offset',
+      });
     if (target > nextOffset)
       throw new TandemError('TANDEM_POSITION_AHEAD', { detail: `the next offset is ${nextOffset}` });
     this.#readers.delete(partition);
-    const skipped = this.#skipNow(reader, target);
+    const skipped = this.#skipNow(assignment, reader, target);
     this.#endWith(
       partition,
       skipped.then(
@@ -218,18 +229,34 @@ export class ConsumerGroup {
 
   // -------------------------------------------------------------- operator
 
-  async #skipNow(reader: PartitionReader, toOffset: number): Promise<SkipResult> {
+  /** Errors: TANDEM_PARTITION_UNKNOWN. */
+  #assignmentOf(partition: number): Assignment {
+    const assignment = this.#membership?.assignments.find((assigned) => assigned.partition === partition);
+    if (assignment !== undefined) return assignment;
+    throw new TandemError('TANDEM_PARTITION_UNKNOWN', { detail: `partition ${partition} is not worked on here` });
+  }
+
+  async #skipNow(assignment: Assignment, reader: PartitionReader | undefined, toOffset: number): Promise<SkipResult> {
     const { groups, logger } = this.#parts;
     const { name, topic } = this.config;
-    const { partition, term } = reader.assignment;
-    await reader.stop('skipping', this.#graceMs);
-    const from = reader.progress;
-    if (from === undefined || from.offset >= toOffset)
-      throw new TandemError('TANDEM_INPUT_MALFORMED', { detail: `the consumer is at offset ${from?.offset} already` });
+    const { partition, term } = assignment;
+    await reader?.stop('skipping', this.#graceMs);
+    const from = reader?.progress ?? (await this.#committedPosition(partition));
+    if (from.offset >= toOffset)
+      throw new TandemError('TANDEM_INPUT_MALFORMED', { detail: `the consumer is at offset ${from.offset} already` });
     await groups.commit(name, topic, { partition, offset: toOffset, epoch: from.epoch }, term);
     this.totals.missed += toOffset - from.offset;
     logger.warn('consumer_skipped', { consumer: name, topic, partition, fromOffset: from.offset, toOffset });
     return { partition, fromOffset: from.offset, toOffset };
+  }
+
+  async #committedPosition(partition: number): Promise<Position> {
+    const { groups, store } = this.#parts;
+    const { name, topic } = this.config;
+    const row = (await groups.committed(name, topic)).find((committed) => committed.partition === partition);
+    if (row !== undefined) return { epoch: row.epoch, offset: row.offset };
+    const { epoch, firstOffset } = await store.state({ topic, partition });
+    return { epoch, offset: firstOffset };
   }
 
   async #replayNow(countMax: number): Promise<ReplayResult> {

@@ -23,6 +23,7 @@ export interface Worker {
 
 export interface WorkerOptions {
   readonly consumers?: readonly Partial<ConsumerConfig>[];
+  readonly paused?: readonly string[];
   /** The exports of the handler module. */
   readonly module?: unknown;
   readonly http?: HttpClient;
@@ -67,6 +68,7 @@ export async function openBench(t: TestContext, options: BenchOptions = {}): Pro
     const ingest = createIngest({ topics, store: engine.store, clock, limits, newTopic });
     const consumers = createConsumers({
       consumers: (worker.consumers ?? [{}]).map(configOf),
+      paused: worker.paused ?? [],
       topics,
       groups: worker.wrapGroups?.(groups) ?? groups,
       store: worker.wrapStore?.(engine.store) ?? engine.store,

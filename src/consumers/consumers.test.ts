@@ -120,6 +120,47 @@ test('resume right after pause: a partition has one reader at a time', async (t)
   assert.equal(await bench.committed('save'), 1, 'it went on after a');
 });
 
+test('one that begins paused delivers nothing, tells its lag, and goes on when resumed; others run', async (t) => {
+  const bench = await openBench(t);
+  const seen: string[] = [];
+  const other: string[] = [];
+  const module = {
+    save: (record: HandlerRecord) => void seen.push(record.text),
+    other: (record: HandlerRecord) => void other.push(record.text),
+  };
+  const { consumers } = bench.openWorker({ consumers: [{}, { name: 'other' }], paused: ['save', 'unknown'], module });
+  await bench.append('a', 'b');
+  await consumers.start();
+  await bench.append('c');
+  await until(() => other.length === 3, 'the other one has all');
+  await bench.clock.advance(60_000);
+  const [status] = await consumers.status();
+  assert.deepEqual([status?.state, status?.partitions[0]?.lagRecords], ['paused', 3]);
+  assert.deepEqual(seen, []);
+  await consumers.resume('save');
+  await until(() => seen.length === 3, 'all are delivered');
+  assert.deepEqual(seen, ['a', 'b', 'c']);
+});
+
+test('a paused consumer can skip, and goes on there', async (t) => {
+  const bench = await openBench(t);
+  const seen: string[] = [];
+  const module = { save: (record: HandlerRecord) => void seen.push(record.text) };
+  const { consumers } = bench.openWorker({ paused: ['save'], module });
+  await bench.append('a', 'b', 'c');
+  await consumers.start();
+  await assert.rejects(() => consumers.skip('save', 0), { code: 'TANDEM_INPUT_MALFORMED' });
+  await assert.rejects(() => consumers.skip('save', 0, 4), { code: 'TANDEM_POSITION_AHEAD' });
+  assert.deepEqual(await consumers.skip('save', 0, 2), { partition: 0, fromOffset: 0, toOffset: 2 });
+  await assert.rejects(() => consumers.skip('save', 0, 2), { code: 'TANDEM_INPUT_MALFORMED' });
+  assert.equal((await consumers.status())[0]?.totals.missed, 2);
+  await bench.clock.advance(1000);
+  assert.deepEqual(seen, []);
+  await consumers.resume('save');
+  await until(() => seen.length === 1, 'the rest');
+  assert.deepEqual(seen, ['c']);
+});
+
 test('a refused commit is repeated until it is taken', async (t) => {
   const bench = await openBench(t);
   let refusals = 3;

@@ -4,7 +4,7 @@
  * Per consumer one ConsumerGroup, per assigned partition one PartitionReader (source -> feed -> key lanes -> attempts -> target, committer
  * beside it). Promises: at least once; in order per key; a committed offset never passes an unfinished record; a record that keeps
  * failing ends in `<topic>.dead` and is counted as done only when that letter is durable; nothing is skipped without being counted and logged.
- * Non-goals: exactly once (use `record.id`), order across keys, pausing that survives the process.
+ * Non-goals: exactly once (use `record.id`), order across keys, remembering a pause (the node does: `paused`).
  */
 import type { GroupStore, RecordStore, TopicCatalog } from '../core/contracts/engine.ts';
 import type { Ingest } from '../core/contracts/ingest.ts';
@@ -31,6 +31,8 @@ export type { ReplayResult } from './replay.ts';
 
 export interface ConsumersOptions {
   readonly consumers: readonly ConsumerConfig[];
+  /** Names of those that begin paused; unknown ones are ignored. */
+  readonly paused?: readonly string[];
   readonly topics: TopicCatalog;
   readonly store: RecordStore;
   readonly groups: GroupStore;
@@ -47,9 +49,9 @@ export interface ConsumersOptions {
 export interface Consumers extends MetricSource {
   /** Loads every target and tells what is wrong; empty: all fit. For refusing a bad config before anything starts. Never rejects. */
   check(): Promise<readonly TandemError[]>;
-  /** Begins. A consumer whose target does not load is stopped with the reason, the others run. Never rejects. */
+  /** Begins; those in `paused` deliver nothing until `resume`. One whose target does not load is stopped with the reason. Never rejects. */
   start(): Promise<void>;
-  /** Resolves when nothing of it runs any more here and what is finished is committed. Idempotent. Holds for this process only. */
+  /** Resolves when nothing of it, replays included, runs any more here and what is finished is committed. Idempotent. */
   pause(name: string): Promise<void>;
   /** Goes on after `pause` or after it stopped. Idempotent. */
   resume(name: string): Promise<void>;
@@ -57,7 +59,7 @@ export interface Consumers extends MetricSource {
   status(): Promise<readonly ConsumerStatus[]>;
   /** Delivers up to `countMax` dead letters of the consumer again (replay.ts). Errors: TANDEM_DELIVERY_FAILED (paused or stopped). */
   replay(name: string, countMax: number): Promise<ReplayResult>;
-  /** Passes over damage, or up to `toOffset`. Errors: as `ConsumerGroup.skip`. */
+  /** Passes over damage, or up to `toOffset`; of a paused consumer too. Errors: as `ConsumerGroup.skip`. */
   skip(name: string, partition: number, toOffset?: number): Promise<SkipResult>;
   /** Delivers no more, gives running calls `deadlineMs`, commits, leaves the groups. Never rejects. */
   drain(deadlineMs: number): Promise<void>;
@@ -77,7 +79,7 @@ class GroupedConsumers implements Consumers {
     const { topics, store, groups, clock, random, logger } = options;
     this.#loadTarget = (config) => loadTarget(config, options);
     const deadLetters = new DeadLetters(options.ingest, topics);
-    const { consumers } = options;
+    const { consumers, paused = [] } = options;
     const parts: ConsumerParts = {
       topics,
       store,
@@ -88,7 +90,7 @@ class GroupedConsumers implements Consumers {
       deadLetters,
       loadTarget: this.#loadTarget,
     };
-    this.#groups = consumers.map((config) => new ConsumerGroup(config, parts));
+    this.#groups = consumers.map((config) => new ConsumerGroup(config, parts, paused.includes(config.name)));
   }
 
   async check(): Promise<readonly TandemError[]> {

@@ -126,6 +126,29 @@ test('killed in the middle of a replay: the rest comes with the next one, nothin
   assert.deepEqual([...new Set([...handled, ...rest])], ['1', '2', '3', '4']);
 });
 
+test('a pause ends a replay too: no letter is delivered after it', async (t) => {
+  const bench = await openBench(t);
+  const save = new Breakable();
+  const first = bench.openWorker({ consumers: [{ retry }], module: { save: save.handler } });
+  await bench.append('1', '2', '3');
+  await first.consumers.start();
+  await buryAll(bench, 3);
+  await bench.clock.advance(100);
+  first.engine.kill();
+  const running: (() => void)[] = [];
+  const slow = (): Promise<void> => new Promise((resolve) => running.push(resolve));
+  const { consumers } = bench.openWorker({ consumers: [{ retry }], module: { save: slow } });
+  await consumers.start();
+  const replayed = consumers.replay('save', 100);
+  await until(() => running.length === 1, 'the first letter is in hand');
+  const paused = consumers.pause('save');
+  running[0]?.();
+  await withTime(bench.clock, paused);
+  assert.equal((await replayed).handled, 1);
+  await bench.clock.advance(60_000);
+  assert.equal(running.length, 1);
+});
+
 test('without dead letters there is nothing to do; a paused consumer says so; forged letters are passed over', async (t) => {
   const bench = await openBench(t);
   const seen: string[] = [];

@@ -126,6 +126,54 @@ test('questions are answered per slot, refusals too', async (t) => {
   );
 });
 
+test('a command reaches a worker that is being built, which knows what was paused before', async (t) => {
+  const paused: string[] = [];
+  const keeper = createKeeper(t, planOf({ count: 2 }, { label: 'a', buildMs: 400 }), () => paused);
+  await keeper.start();
+  paused.push('save');
+  await until('there is a spare', () => keeper.status.sparePids.length > 0);
+  process.kill(keeper.status.slots[1]?.pid ?? 0, 'SIGKILL');
+  await until('its successor is being built', () => keeper.status.slots[1]?.state === 'recovered');
+  const { answers, failures } = await keeper.commandAll({ kind: 'pause', consumer: 'x' });
+  assert.deepEqual(
+    answers.map(({ result }) => result),
+    [
+      { paused: [], builds: 1 },
+      { paused: ['save'], builds: 1 },
+    ],
+  );
+  assert.deepEqual(failures, []);
+});
+
+test('a worker that is being built while another one recovers is built once', async (t) => {
+  const keeper = createKeeper(t, planOf({ count: 2 }, { label: 'a', buildMs: 400 }));
+  await keeper.start();
+  await until('there is a spare', () => keeper.status.sparePids.length > 0);
+  const killed = keeper.status.slots;
+  for (const { pid } of killed) process.kill(pid ?? 0, 'SIGKILL');
+  await until('both are being built, or one is done', () =>
+    keeper.status.slots.every(({ term, state }, i) => {
+      return term > (killed[i]?.term ?? 0) && (state === 'recovered' || state === 'serving');
+    }),
+  );
+  const { answers } = await keeper.commandAll({ kind: 'pause', consumer: 'x' });
+  assert.deepEqual(
+    answers.map(({ result }) => result),
+    Array.from({ length: 2 }, () => ({ paused: [], builds: 1 })),
+  );
+});
+
+test('a worker that dies instead of obeying is no failure of the command', async (t) => {
+  const keeper = await startKeeper(t, planOf({ count: 2, heartbeatTimeoutMs: 5000 }));
+  const victim = keeper.status.slots[1]?.pid ?? 0;
+  process.kill(victim, 'SIGSTOP');
+  const commanded = keeper.commandAll({ kind: 'pause', consumer: 'x' });
+  process.kill(victim, 'SIGKILL');
+  const { answers, failures } = await commanded;
+  assert.deepEqual([answers.map(({ slot }) => slot), failures], [[0], []]);
+  await assert.rejects(keeper.command(7, { kind: 'pause', consumer: 'x' }), { code: 'TANDEM_WORKER_LOST' });
+});
+
 test('workers know the health that the keeper last told', async (t) => {
   const keeper = await startKeeper(t, planOf());
   const client = new StubClient(t, portOf(keeper));

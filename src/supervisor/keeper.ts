@@ -8,12 +8,13 @@
 import type { Socket } from 'node:net';
 import type { Health } from '../core/contracts/health.ts';
 import type { Logger } from '../core/contracts/telemetry.ts';
+import type { AdminRequest } from '../core/contracts/worker.ts';
 import { asTandemError, TandemError } from '../core/errors.ts';
 import { AddressBindings, addressKeys } from './address-bindings.ts';
 import { ConnectionSpread } from './connection-spread.ts';
 import { HeartbeatWatch } from './heartbeat.ts';
 import type { Question } from './ipc.ts';
-import { HEARTBEAT_MS, type KeeperPlan } from './plan.ts';
+import { COMMAND_TIMEOUT_MS, HEARTBEAT_MS, type KeeperPlan } from './plan.ts';
 import type { ProcessRoll } from './process-roll.ts';
 import { Roster } from './roster.ts';
 import type { Generation, WorkerProcess, WorkerState } from './worker-process.ts';
@@ -28,6 +29,8 @@ export interface KeeperOptions {
   readonly logger: Logger;
   /** Where worker processes are written down for the next keeper; absent: nowhere. */
   readonly roll?: ProcessRoll | undefined;
+  /** Names of consumers that a worker which begins to serve must not run; asked for each worker. */
+  readonly pausedConsumers?: () => readonly string[];
   /** Called after every change of a worker's state. */
   readonly onChange?: () => void;
 }
@@ -97,6 +100,7 @@ export class Keeper {
       nowMs,
       events: {
         health: () => this.#health,
+        pausedConsumers: () => options.pausedConsumers?.() ?? [],
         onServing: (worker) => this.#opened(worker),
         onUndelivered: (connections) => {
           for (const connection of connections) this.#spread.offer(connection);
@@ -173,18 +177,32 @@ export class Keeper {
   }
 
   /** Asks every serving worker. Never rejects. */
-  async ask(question: Question): Promise<SlotAnswers> {
-    const workers = this.#roster.serving;
-    const results = await Promise.allSettled(workers.map((worker) => worker.ask(question)));
-    const slotOf = (i: number): number => (workers[i] as WorkerProcess).slotIndex;
-    return {
-      answers: results.flatMap((result, i) =>
-        result.status === 'fulfilled' ? [{ slot: slotOf(i), result: result.value }] : [],
-      ),
-      failures: results.flatMap((result, i) =>
-        result.status === 'rejected' ? [{ slot: slotOf(i), error: asTandemError(result.reason) }] : [],
-      ),
-    };
+  ask(question: Question): Promise<SlotAnswers> {
+    return answersOf(this.#roster.serving, (worker) => worker.ask(question));
+  }
+
+  /**
+   * Commands every worker that may be working: one that is still being built obeys once it is, one on its way out before it goes. What a worker
+   * did not answer that has exited is left out: there is nothing left of it that could disobey. Never rejects.
+   */
+  async commandAll(request: AdminRequest): Promise<SlotAnswers> {
+    const workers = this.#roster.started;
+    const answers = await answersOf(workers, (worker) => worker.ask({ about: 'admin', request }, COMMAND_TIMEOUT_MS));
+    const hasExited = (slot: number): boolean =>
+      workers.find(({ slotIndex }) => slotIndex === slot)?.isStarted === false;
+    return { ...answers, failures: answers.failures.filter(({ slot }) => !hasExited(slot)) };
+  }
+
+  /** Commands the worker that serves the slot now. Errors: TANDEM_WORKER_LOST (none does, it died, or no answer in time) and what it rejects with. */
+  async command(slot: number, request: AdminRequest): Promise<unknown> {
+    const worker = this.#roster.serving.find(({ slotIndex }) => slotIndex === slot);
+    if (worker === undefined) throw new TandemError('TANDEM_WORKER_LOST', { detail: 'it does not serve now' });
+    return worker.ask({ about: 'admin', request }, COMMAND_TIMEOUT_MS);
+  }
+
+  /** Of the plan in force: that of the start or of the latest reload. */
+  get config(): unknown {
+    return this.#plan.config;
   }
 
   get status(): KeeperStatus {
@@ -262,6 +280,22 @@ export class Keeper {
 }
 
 const nowMs = (): number => performance.now();
+
+async function answersOf(
+  workers: readonly WorkerProcess[],
+  ask: (worker: WorkerProcess) => Promise<unknown>,
+): Promise<SlotAnswers> {
+  const results = await Promise.allSettled(workers.map(ask));
+  const slotOf = (i: number): number => (workers[i] as WorkerProcess).slotIndex;
+  return {
+    answers: results.flatMap((result, i) =>
+      result.status === 'fulfilled' ? [{ slot: slotOf(i), result: result.value }] : [],
+    ),
+    failures: results.flatMap((result, i) =>
+      result.status === 'rejected' ? [{ slot: slotOf(i), error: asTandemError(result.reason) }] : [],
+    ),
+  };
+}
 
 function generationOf(plan: KeeperPlan, number: number): Generation {
   const listenerIndexes = new Map(addressKeys(plan.listen).map((key, index) => [key, index]));

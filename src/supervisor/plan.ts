@@ -50,3 +50,5 @@ export const DRAIN_GRACE_MS = 1000;
 export const WAITING_CONNECTIONS_MAX = 4096;
 /** A worker's answer to a question (status, metrics) is awaited for so long. */
 export const ANSWER_TIMEOUT_MS = 2000;
+/** And to a command, which may have to wait for handlers. Below the 5 minutes after which HTTP clients commonly give up. */
+export const COMMAND_TIMEOUT_MS = 240_000;

@@ -43,6 +43,8 @@ export interface RosterOptions {
 
 export interface RosterEvents {
   health(): Health;
+  /** Asked at the moment in which a worker is told to serve. */
+  pausedConsumers(): readonly string[];
   /** A worker serves from now on. */
   onServing(worker: WorkerProcess): void;
   onUndelivered(connections: readonly AcceptedConnection[]): void;
@@ -92,6 +94,10 @@ export class Roster {
   }
   get serving(): readonly WorkerProcess[] {
     return this.slots.flatMap(({ worker }) => (worker?.state === 'serving' ? [worker] : []));
+  }
+  /** Of all slots' workers those that may be working: serving, about to, or draining. */
+  get started(): readonly WorkerProcess[] {
+    return this.slots.flatMap(({ worker }) => (worker?.isStarted === true ? [worker] : []));
   }
   get spares(): readonly WorkerProcess[] {
     return [...this.#pool];
@@ -235,7 +241,10 @@ export class Roster {
     const isRecovered = ({ worker }: Slot): boolean => worker?.state === 'recovered' || worker?.state === 'serving';
     if (!this.#isBarrierPassed && !this.slots.every(isRecovered)) return;
     this.#isBarrierPassed = true;
-    for (const { worker } of this.slots) if (worker?.state === 'recovered') worker.serve(this.#options.events.health());
+    const { events } = this.#options;
+    // Once: a worker that is being built is still `recovered` when the next one recovers.
+    for (const { worker } of this.slots)
+      if (worker?.state === 'recovered' && !worker.isStarted) worker.serve(events.health(), events.pausedConsumers());
   }
 
   #served(worker: WorkerProcess): void {

@@ -77,6 +77,7 @@ export class WorkerProcess implements Heart, ConnectionTaker {
   #taken = 0;
   #given = 0;
   #inTransit = new Map<number, AcceptedConnection>();
+  #isStarted = false;
   #questions = new Map<number, PendingQuestion>();
   #questionCount = 0;
   #failure: TandemError | undefined;
@@ -100,6 +101,10 @@ export class WorkerProcess implements Heart, ConnectionTaker {
     this.#send({ kind: 'preload', config: options.generation.config });
   }
 
+  /** It was told to serve and has not exited: it may be working, even if it is not known to serve yet or is on its way out. */
+  get isStarted(): boolean {
+    return this.#isStarted && this.state !== 'exited';
+  }
   get pid(): number {
     return this.#child.pid ?? 0;
   }
@@ -146,9 +151,10 @@ export class WorkerProcess implements Heart, ConnectionTaker {
     this.#send({ kind: 'assign', slot });
   }
 
-  serve(health: Health): void {
+  serve(health: Health, pausedConsumers: readonly string[]): void {
+    this.#isStarted = true;
     this.#send({ kind: 'health', health });
-    this.#send({ kind: 'serve' });
+    this.#send({ kind: 'serve', pausedConsumers });
   }
 
   tellHealth(health: Health): void {
@@ -168,7 +174,7 @@ export class WorkerProcess implements Heart, ConnectionTaker {
   }
 
   /** Errors: TANDEM_WORKER_LOST (died or no answer in time) and what the worker rejects with. */
-  ask(question: Question): Promise<unknown> {
+  ask(question: Question, timeoutMs = ANSWER_TIMEOUT_MS): Promise<unknown> {
     const id = ++this.#questionCount;
     return new Promise((resolve, reject) => {
       const settle = (answer: WorkerAnswer): void => {
@@ -177,8 +183,8 @@ export class WorkerProcess implements Heart, ConnectionTaker {
         if ('result' in answer) resolve(answer.result);
         else reject(new TandemError(answer.error.code, answer.error));
       };
-      const lost = { code: 'TANDEM_WORKER_LOST', detail: `no answer within ${ANSWER_TIMEOUT_MS} ms` } as const;
-      const timer = setTimeout(() => settle({ error: lost }), ANSWER_TIMEOUT_MS);
+      const lost = { code: 'TANDEM_WORKER_LOST', detail: `no answer within ${timeoutMs} ms` } as const;
+      const timer = setTimeout(() => settle({ error: lost }), timeoutMs);
       this.#questions.set(id, { settle, timer });
       this.#send({ kind: 'ask', id, question });
     });

@@ -17,8 +17,8 @@ export interface WorkerBuilder {
   preload(config: unknown): Promise<void>;
   /** Opens the engine under the slot's term and recovers it; waits until an earlier process of the slot has let go. */
   open(slot: WorkerSlot): Promise<void>;
-  /** All slots are open: build the rest. `health` is what the keeper last said. */
-  serve(health: () => Health): Promise<WorkerRuntime>;
+  /** All slots are open: build the rest. `health` is what the keeper last said; `pausedConsumers` must deliver nothing until resumed. */
+  serve(health: () => Health, pausedConsumers: readonly string[]): Promise<WorkerRuntime>;
 }
 
 type Link = { send(message: ToKeeper): void };
@@ -47,6 +47,7 @@ export function runWorker(builder: WorkerBuilder, logger: Logger): void {
 class Worker {
   readonly #builder: WorkerBuilder;
   readonly #link: Link;
+  #building: Promise<WorkerRuntime> | undefined;
   #runtime: WorkerRuntime | undefined;
   #health: Health = { isReady: false, role: 'standby', term: 0, reason: 'starting' };
   #taken = 0;
@@ -72,7 +73,8 @@ class Worker {
         await this.#builder.open(message.slot);
         return this.#link.send({ kind: 'recovered' });
       case 'serve':
-        this.#runtime = await this.#builder.serve(() => this.#health);
+        this.#building = this.#builder.serve(() => this.#health, message.pausedConsumers);
+        this.#runtime = await this.#building;
         return this.#link.send({ kind: 'serving' });
       case 'connection':
         return this.#take(message.id, message.listener, handle);
@@ -105,7 +107,7 @@ class Worker {
 
   async #answer(question: Question): Promise<WorkerAnswer> {
     try {
-      const runtime = this.#runtime;
+      const runtime = await this.#building;
       if (runtime === undefined) throw new TandemError('TANDEM_WORKER_LOST', { detail: 'it does not serve yet' });
       return { result: question.about === 'metrics' ? runtime.metrics() : await runtime.admin(question.request) };
     } catch (thrown) {

@@ -4,26 +4,30 @@ import { type ConsumerReport, mergeConsumers, mergeTopics, type TopicReport } fr
 import type { TandemConfig } from '../config/tandem-config.ts';
 import type { Health } from '../core/contracts/health.ts';
 import type { MetricSample } from '../core/contracts/telemetry.ts';
-import type { AdminRequest } from '../core/contracts/worker.ts';
-import { TandemError } from '../core/errors.ts';
+import type { ConsumerCommand } from '../core/contracts/worker.ts';
 import type { Keeper } from '../supervisor/keeper.ts';
 import { createProcessMetrics } from '../telemetry/process-metrics.ts';
 import { labelled, renderPrometheus } from '../telemetry/prometheus.ts';
+import { ConsumerCommands } from './consumer-commands.ts';
+import type { ConsumerPauses } from './consumer-pauses.ts';
 import type { NodeHealth } from './node-health-watch.ts';
 
 export interface AdminViewOptions {
   readonly keeper: Keeper;
   readonly health: NodeHealth;
+  readonly pauses: ConsumerPauses;
   readonly config: TandemConfig;
   readonly version: string;
 }
 
 export class AdminView implements AdminBackend {
   readonly #options: AdminViewOptions;
+  readonly #commands: ConsumerCommands;
   readonly #process = createProcessMetrics();
 
   constructor(options: AdminViewOptions) {
     this.#options = options;
+    this.#commands = new ConsumerCommands(options.keeper, options.pauses);
   }
 
   health(): Health {
@@ -48,6 +52,7 @@ export class AdminView implements AdminBackend {
       engine,
       slots,
       ...status,
+      pausedConsumers: this.#commands.pausedNames,
       connections: { ...connections, open: slots.reduce((sum, slot) => sum + slot.connections, 0) },
       totals: totalsOf(await this.#workerSamples()),
     };
@@ -63,13 +68,8 @@ export class AdminView implements AdminBackend {
     return mergeConsumers(answers.map(({ result }) => result as ConsumerReport[]));
   }
 
-  /** Every worker must obey: a consumer that is paused in one only would look paused. */
-  async command(request: Extract<AdminRequest, { consumer: string }>): Promise<unknown> {
-    const { answers, failures } = await this.#options.keeper.ask({ about: 'admin', request });
-    const failure = failures[0];
-    if (failure !== undefined) throw failure.error;
-    if (answers.length === 0) throw new TandemError('TANDEM_WORKER_LOST', { detail: 'no worker serves' });
-    return { consumer: request.consumer, workers: answers };
+  command(command: ConsumerCommand): Promise<unknown> {
+    return this.#commands.run(command);
   }
 
   async metrics(): Promise<string> {

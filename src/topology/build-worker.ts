@@ -38,6 +38,8 @@ export interface WorkerParts {
   /** Open and recovered, as those of all slots are. */
   readonly engine: OpenedEngine;
   readonly secureContexts: readonly (SecureContext | undefined)[];
+  /** Consumers that begin paused. */
+  readonly pausedConsumers: readonly string[];
   readonly health: () => Health;
   readonly logger: Logger;
 }
@@ -59,6 +61,7 @@ export async function buildWorker(parts: WorkerParts): Promise<WorkerRuntime> {
   const loadModule = (path: string): Promise<unknown> => import(pathToFileURL(path).href);
   const consumers = createConsumers({
     consumers: consumerConfigs(config),
+    paused: parts.pausedConsumers,
     ...{ topics, store, groups, ingest, clock, random, logger, http, loadModule },
   });
   const authenticator = createAuthenticator(config.auth);
@@ -142,6 +145,8 @@ class NodeWorker implements WorkerRuntime {
         return consumers.pause(request.consumer);
       case 'resume':
         return consumers.resume(request.consumer);
+      case 'skip':
+        return consumers.skip(request.consumer, request.partition, request.toOffset);
       case 'replay':
         return consumers.replay(request.consumer, request.countMax);
     }

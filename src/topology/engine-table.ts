@@ -13,6 +13,7 @@ import { systemClock } from '../core/ports/clock.ts';
 import { systemRandom } from '../core/ports/random.ts';
 import { diskProblem } from '../health/store-problems.ts';
 import { ProcessRoll } from '../supervisor/process-roll.ts';
+import { ConsumerPauses } from './consumer-pauses.ts';
 
 /** What the keeper holds of a store: the node's exclusive right to it, and the terms. */
 export interface NodeStore {
@@ -20,6 +21,7 @@ export interface NodeStore {
   nextTerm(): number;
   /** Of the node's worker processes; those of an earlier keeper have ended. undefined: they share nothing that outlives them. */
   readonly roll: ProcessRoll | undefined;
+  readonly pauses: ConsumerPauses;
   /** Why nothing can be stored; undefined: it can. */
   problem(): Promise<string | undefined>;
   close(): void;
@@ -68,7 +70,8 @@ function endProcess(error: TandemError): void {
 
 function memoryNodeStore(): NodeStore {
   let term = 0;
-  return { nextTerm: () => ++term, roll: undefined, problem: () => Promise.resolve(undefined), close() {} };
+  const pauses = new ConsumerPauses([], () => {});
+  return { nextTerm: () => ++term, roll: undefined, pauses, problem: () => Promise.resolve(undefined), close() {} };
 }
 
 /** Names who holds the folder, for the message to whoever comes second. Proves nothing: the lock does. */
@@ -87,6 +90,7 @@ async function openDataFolder({ dataFolder }: TandemConfig, logger: Logger): Pro
     return {
       nextTerm: () => state.nextTerm(),
       roll,
+      pauses: new ConsumerPauses(state.pausedConsumers(), (name, isPaused) => state.setConsumerPaused(name, isPaused)),
       problem: () => diskProblem(dataFolder),
       close() {
         state.close();

@@ -64,11 +64,13 @@ async function runKeeper(options: NodeOptions, store: NodeStore, logger: Logger)
   const nodeTerm = store.nextTerm();
   const nextTerm = (): number => store.nextTerm();
   const onChange = (): void => health.update();
-  const { roll } = store;
+  const { roll, pauses } = store;
   const plan = planOf(config);
-  const keeper = new Keeper({ plan, workerEntry: WORKER_ENTRY, nodeTerm, nextTerm, roll, logger, onChange });
+  const pausedConsumers = (): readonly string[] => pauses.names;
+  const parts = { nodeTerm, nextTerm, roll, logger, onChange, pausedConsumers };
+  const keeper = new Keeper({ plan, workerEntry: WORKER_ENTRY, ...parts });
   const health = new NodeHealth({ keeper, store, nodeTerm, logger });
-  const backend = new AdminView({ keeper, health, config, version });
+  const backend = new AdminView({ keeper, health, pauses, config, version });
   const admin = createAdminServer({
     backend,
     authenticator: createAuthenticator(config.auth),

@@ -35,9 +35,10 @@ class TandemWorker implements WorkerBuilder {
     this.#opened = { slot, engine: await present(this.#openEngine)(config, slot, logger), logger };
   }
 
-  serve(health: () => Health): Promise<WorkerRuntime> {
+  serve(health: () => Health, pausedConsumers: readonly string[]): Promise<WorkerRuntime> {
     const config = present(this.#config);
-    return buildWorker({ ...present(this.#opened), config, health, secureContexts: this.#secureContexts });
+    const secureContexts = this.#secureContexts;
+    return buildWorker({ ...present(this.#opened), config, health, secureContexts, pausedConsumers });
   }
 }
 

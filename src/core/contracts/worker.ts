@@ -26,9 +26,12 @@ export interface WorkerRuntime extends MetricSource {
   drain(deadlineMs: number): Promise<void>;
 }
 
-export type AdminRequest =
-  | { readonly kind: 'status' }
-  | { readonly kind: 'topics' }
-  | { readonly kind: 'consumers' }
+export type AdminRequest = { readonly kind: 'status' | 'topics' | 'consumers' } | ConsumerCommand;
+
+/** What an operator does with a consumer. A worker does it for the partitions that it works on. */
+export type ConsumerCommand =
   | { readonly kind: 'pause' | 'resume'; readonly consumer: string }
+  /** Only the worker that works on the partition obeys; the others answer TANDEM_PARTITION_UNKNOWN. No `toOffset`: past the damage. */
+  | { readonly kind: 'skip'; readonly consumer: string; readonly partition: number; readonly toOffset?: number }
+  /** `countMax` bounds the worker that is asked. */
   | { readonly kind: 'replay'; readonly consumer: string; readonly countMax: number };

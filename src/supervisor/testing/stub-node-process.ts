@@ -39,7 +39,11 @@ export function planOf(
 }
 
 /** A keeper in this process. */
-export function createKeeper(t: TestContext, plan: KeeperPlan): Keeper {
+export function createKeeper(
+  t: TestContext,
+  plan: KeeperPlan,
+  pausedConsumers: () => readonly string[] = () => [],
+): Keeper {
   let term = 0;
   const keeper = new Keeper({
     plan,
@@ -47,6 +51,7 @@ export function createKeeper(t: TestContext, plan: KeeperPlan): Keeper {
     nodeTerm: ++term,
     nextTerm: () => ++term,
     logger: silentLogger,
+    pausedConsumers,
   });
   t.after(() => keeper.stopNow('the test is over'));
   return keeper;

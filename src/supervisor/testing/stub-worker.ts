@@ -1,9 +1,11 @@
 /**
  * A worker without a product inside, for the supervisor's tests: each stream listener answers a line with
  * `<pid> <slot> <slotTerm> <config.label>`, or obeys `block` (its event loop), `crash` and `exit`; datagrams are answered in the same way.
+ * `pause` is answered with the consumers that it was told to begin paused and how often it was told to serve.
  */
 import type { Socket as DatagramSocket } from 'node:dgram';
 import type { Socket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Health } from '../../core/contracts/health.ts';
 import { silentLogger } from '../../core/contracts/telemetry.ts';
 import type { AdminRequest, WorkerRuntime, WorkerSlot } from '../../core/contracts/worker.ts';
@@ -12,6 +14,8 @@ import { runWorker, type WorkerBuilder } from '../worker.ts';
 
 export interface StubConfig {
   readonly label: string;
+  /** How long it is being built. */
+  readonly buildMs?: number;
   /** The step that fails. */
   readonly broken?: 'preload' | 'preload-for-good' | 'open';
 }
@@ -21,9 +25,11 @@ class StubRuntime implements WorkerRuntime {
   readonly #sockets = new Set<Socket>();
   readonly #identity: string;
   readonly #health: () => Health;
+  readonly #told: object;
 
-  constructor(identity: string, health: () => Health) {
+  constructor(identity: string, health: () => Health, told: object) {
     this.#identity = identity;
+    this.#told = told;
     this.#health = health;
   }
 
@@ -54,6 +60,7 @@ class StubRuntime implements WorkerRuntime {
   }
 
   admin(request: AdminRequest): Promise<unknown> {
+    if (request.kind === 'pause') return Promise.resolve(this.#told);
     if (request.kind === 'status') return Promise.resolve(this.#identity);
     return Promise.reject(new TandemError('TANDEM_CONSUMER_UNKNOWN', { detail: request.kind }));
   }
@@ -71,6 +78,7 @@ class StubRuntime implements WorkerRuntime {
 class StubBuilder implements WorkerBuilder {
   #config: StubConfig = { label: '' };
   #slot: WorkerSlot | undefined;
+  #builds = 0;
 
   preload(config: unknown): Promise<void> {
     this.#config = config as StubConfig;
@@ -85,9 +93,12 @@ class StubBuilder implements WorkerBuilder {
     return Promise.resolve();
   }
 
-  serve(health: () => Health): Promise<WorkerRuntime> {
+  async serve(health: () => Health, paused: readonly string[]): Promise<WorkerRuntime> {
     const { slot, slotTerm } = this.#slot as WorkerSlot;
-    return Promise.resolve(new StubRuntime(`${process.pid} ${slot} ${slotTerm} ${this.#config.label}`, health));
+    const { label, buildMs = 0 } = this.#config;
+    const builds = ++this.#builds;
+    await pause(buildMs);
+    return new StubRuntime(`${process.pid} ${slot} ${slotTerm} ${label}`, health, { paused, builds });
   }
 }
 

@@ -1,7 +1,8 @@
 /** Starts whole nodes, each in a process and a folder of its own; both die with the test. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -28,11 +29,20 @@ export async function until<T>(what: string, probe: () => T | Promise<T>): Promi
   }
 }
 
+/** The nodes that run in it end before it is removed; their workers may still be on their way out, hence the retries. */
 export function makeFolder(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), 'tandem-node-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  t.after(async () => {
+    for (const node of nodes.filter((each) => each.folder === folder)) {
+      node.child.kill('SIGKILL');
+      await node.exitCode();
+    }
+    await rm(folder, { recursive: true, force: true, maxRetries: 50, retryDelay: 20 });
+  });
   return folder;
 }
+
+const nodes: TestNode[] = [];
 
 const ENTRY = fileURLToPath(new URL('./node.ts', import.meta.url));
 
@@ -47,6 +57,7 @@ export class TestNode {
     this.configure(config);
     this.child = spawn(process.execPath, [ENTRY, join(folder, 'tandem.yaml')], { stdio: ['ignore', 'pipe', 'pipe'] });
     t.after(() => this.child.kill('SIGKILL'));
+    nodes.push(this);
     for (const input of [this.child.stdout, this.child.stderr])
       if (input !== null) createInterface({ input }).on('line', (line) => this.#record(line));
   }
