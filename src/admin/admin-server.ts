@@ -10,17 +10,18 @@
  *   POST /admin/v1/consumers/:name/replay           { "countMax"?: n }: dead letters at most, in total (default 1000)
  *   POST /admin/v1/consumers/:name/skip             { "partition": n, "toOffset"?: n }: goes on there (default: after the damage)
  *
- * With auth configured all but the first two lines need the `admin` right. Without it the server is for this machine only, and a web page
- * in the operator's browser must not use it in the operator's stead: requests under another host's name or from another site are refused.
+ * With auth configured all but the first two lines need the `admin` right. Web pages of other origins are refused whatever the config allows
+ * for the listeners (core/origin-guard.ts).
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
-import { isIP } from 'node:net';
 import type { Authenticator } from '../core/contracts/auth.ts';
 import type { Health } from '../core/contracts/health.ts';
 import type { Logger } from '../core/contracts/telemetry.ts';
 import type { ConsumerCommand } from '../core/contracts/worker.ts';
 import { asTandemError, TandemError } from '../core/errors.ts';
+import { createOriginGuard, type OriginGuard } from '../core/origin-guard.ts';
+import { pageHeaders } from '../core/page-headers.ts';
 import { STATUS_PAGE } from './status-page.ts';
 
 export interface AdminBackend {
@@ -44,6 +45,10 @@ export interface AdminServerOptions {
   readonly tls?: { readonly cert: Buffer; readonly key: Buffer };
 }
 
+interface Served extends AdminServerOptions {
+  readonly guard: OriginGuard;
+}
+
 interface Answer {
   readonly status: number;
   readonly type: string;
@@ -61,18 +66,21 @@ interface Route {
 const BODY_BYTES_MAX = 64 * 1024;
 const REQUEST_TIMEOUT_MS = 10_000;
 const REPLAY_COUNT_DEFAULT = 1000;
+const PAGE_HEADERS = pageHeaders(STATUS_PAGE);
 const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
 /** Not yet listening. */
 export function createAdminServer(options: AdminServerOptions): Server {
   const routes = routesTo(options.backend);
+  const { host, tls, authenticator } = options;
+  const { isRequired: isAuthRequired } = authenticator;
+  const guard = createOriginGuard({ host, isTls: tls !== undefined, isAuthRequired, allowedOrigins: [] });
+  const served: Served = { ...options, guard };
   const timeouts = { requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS };
   const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
-    void serve(options, routes, request, response);
+    void serve(served, routes, request, response);
   };
-  return options.tls === undefined
-    ? createServer(timeouts, onRequest)
-    : createSecureServer({ ...timeouts, ...options.tls }, onRequest);
+  return tls === undefined ? createServer(timeouts, onRequest) : createSecureServer({ ...timeouts, ...tls }, onRequest);
 }
 
 function routesTo(backend: AdminBackend): Route[] {
@@ -92,7 +100,7 @@ function routesTo(backend: AdminBackend): Route[] {
       isOpen: true,
       answer: () => healthAnswer(backend.health(), backend.health().isReady),
     },
-    { method: 'GET', path: /^\/$/, isOpen: true, answer: () => page(STATUS_PAGE) },
+    { method: 'GET', path: /^\/$/, isOpen: true, answer: statusPage },
     {
       method: 'GET',
       path: /^\/metrics$/,
@@ -106,7 +114,7 @@ function routesTo(backend: AdminBackend): Route[] {
 }
 
 async function serve(
-  options: AdminServerOptions,
+  options: Served,
   routes: readonly Route[],
   request: IncomingMessage,
   response: ServerResponse,
@@ -133,11 +141,7 @@ async function serve(
   response.end(request.method === 'HEAD' ? undefined : answer.body);
 }
 
-function route(
-  options: AdminServerOptions,
-  routes: readonly Route[],
-  request: IncomingMessage,
-): Answer | Promise<Answer> {
+function route(options: Served, routes: readonly Route[], request: IncomingMessage): Answer | Promise<Answer> {
   const path = (request.url ?? '/').split('?', 1)[0] as string;
   const method = request.method === 'HEAD' ? 'GET' : request.method;
   const here = routes.filter((candidate) => candidate.path.test(path));
@@ -151,22 +155,11 @@ function route(
   return chosen.answer(path.match(chosen.path) as RegExpMatchArray, request);
 }
 
-/** Errors: TANDEM_AUTH_REQUIRED, TANDEM_AUTH_INVALID, TANDEM_AUTH_FORBIDDEN. */
-function admit({ authenticator, host }: AdminServerOptions, { headers }: IncomingMessage): void {
+/** Errors: TANDEM_ORIGIN_FORBIDDEN, TANDEM_AUTH_REQUIRED, TANDEM_AUTH_INVALID, TANDEM_AUTH_FORBIDDEN. */
+function admit({ authenticator, guard }: Served, { headers }: IncomingMessage): void {
+  guard.admit(headers);
   const token = /^Bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1];
   if (!authenticator.authenticate(token).may('admin')) throw new TandemError('TANDEM_AUTH_FORBIDDEN');
-  if (authenticator.isRequired) return;
-  const site = headers['sec-fetch-site'];
-  if (site !== undefined && site !== 'same-origin' && site !== 'none')
-    throw new TandemError('TANDEM_AUTH_FORBIDDEN', { detail: 'a request from another web site' });
-  // Bound to another address it was exposed on purpose, under names that only the operator knows.
-  if (isLoopback(host) && !isLoopback(headers.host ?? ''))
-    throw new TandemError('TANDEM_AUTH_FORBIDDEN', { detail: `the host name "${headers.host}" is not this machine's` });
-}
-
-function isLoopback(host: string): boolean {
-  const name = host.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
-  return name === 'localhost' || name === '::1' || (isIP(name) === 4 && name.startsWith('127.'));
 }
 
 function healthAnswer({ role, term, reason }: Health, isWell: boolean): Answer {
@@ -185,12 +178,8 @@ const json = (value: unknown, status = 200): Answer => {
   return { status, type: 'application/json; charset=utf-8', body: `${JSON.stringify(value)}\n` };
 };
 
-const page = (body: string): Answer => {
-  const headers = {
-    'Content-Security-Policy':
-      "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'",
-  };
-  return { status: 200, type: 'text/html; charset=utf-8', body, headers };
+const statusPage = (): Answer => {
+  return { status: 200, type: 'text/html; charset=utf-8', body: STATUS_PAGE, headers: PAGE_HEADERS };
 };
 
 /** Errors: TANDEM_BATCH_TOO_LARGE, TANDEM_INPUT_MALFORMED. An empty body is an empty object. */

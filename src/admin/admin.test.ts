@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { request } from 'node:http';
 import { type TestContext, test } from 'node:test';
@@ -109,13 +110,30 @@ test('with auth only the admin right opens the API; health stays open', async (t
   assert.equal((await ask('GET', '/livez')).status, 200);
 });
 
-test('without auth a web page elsewhere cannot use the API', async (t) => {
-  const ask = await serve(t);
-  const from = async (headers: { [name: string]: string }) =>
-    (await ask('POST', '/admin/v1/consumers/x/pause', headers)).status;
-  assert.equal(await from({ 'Sec-Fetch-Site': 'cross-site' }), 403);
-  assert.equal(await from({ Host: 'evil.example:9510' }), 403);
-  assert.equal(await from({ Host: 'localhost:9510', 'Sec-Fetch-Site': 'same-origin' }), 200);
+test('a web page of another origin cannot use the API, with or without auth', async (t) => {
+  const [open, closed] = [await serve(t), await serve(t, {}, tokens)];
+  const from = async (ask: typeof open, headers: { [name: string]: string }) => {
+    const answer = await ask('POST', '/admin/v1/consumers/x/pause', { Authorization: 'Bearer boss', ...headers });
+    return answer.status === 200 ? 200 : answer.body.error.code;
+  };
+  const refused = 'TANDEM_ORIGIN_FORBIDDEN';
+  for (const ask of [open, closed]) {
+    assert.equal(await from(ask, { Host: 'localhost:9510', Origin: 'http://evil.example' }), refused);
+    assert.equal(await from(ask, { Host: 'localhost:9510', Origin: 'null' }), refused);
+    assert.equal(await from(ask, { Host: 'localhost:9510', Origin: 'http://localhost:9510' }), 200);
+  }
+  assert.equal(await from(open, { 'Sec-Fetch-Site': 'cross-site' }), refused);
+  assert.equal(await from(open, { Host: 'evil.example:9510', Origin: 'http://evil.example:9510' }), refused);
+  assert.equal(await from(open, { Host: 'localhost:9510', 'Sec-Fetch-Site': 'same-origin' }), 200);
+  assert.equal((await open('GET', '/livez', { Host: 'evil.example' })).status, 200);
+});
+
+test('the page runs its own script and no other, and nobody frames it', async (t) => {
+  const { headers, body } = await (await serve(t))('GET', '/');
+  const policy = String(headers['content-security-policy']);
+  assert.match(policy, /script-src 'sha256-[^']+'; style-src 'sha256-[^']+';.* frame-ancestors 'none'/);
+  const [, script = ''] = /<script>([\s\S]*)<\/script>/.exec(body) ?? [];
+  assert.ok(policy.includes(createHash('sha256').update(script).digest('base64')));
 });
 
 test('topics of several workers become one list', () => {

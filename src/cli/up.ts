@@ -61,6 +61,7 @@ function summary(config: TandemConfig, { listeners, adminPort }: NodeReady): str
     `${styled('bold', `Tandem ${VERSION}`)}  node ${config.name}, ${config.workers.count} ${config.workers.count === 1 ? 'worker' : 'workers'}`,
     '',
     ...addresses,
+    ...livePage(config, listeners),
     line('admin', `http${config.admin.tls === null ? '' : 's'}://${admin}`, 'status, health, metrics'),
     line(
       'data',
@@ -70,6 +71,15 @@ function summary(config: TandemConfig, { listeners, adminPort }: NodeReady): str
     ...firstRecord(config, listeners),
     '',
   ].join('\n');
+}
+
+/** Of the first listener that has it. */
+function livePage({ listen }: TandemConfig, listeners: NodeReady['listeners']): string[] {
+  const index = listen.findIndex(({ protocol }) => protocol === 'http');
+  const http = listen[index];
+  if (http?.protocol !== 'http') return [];
+  const place = hostText(http.host, listeners[index]?.port ?? http.port);
+  return [line('live', `http${http.tls === null ? '' : 's'}://${place}/`, 'live page: records as they arrive')];
 }
 
 const line = (name: string, value: string, note: string): string =>

@@ -1,5 +1,4 @@
 /** Reads listener URLs: `tcp://host:port?topic=T&framing=line&ack=offset&tls=CERT,KEY`, `udp://…`, `http://…`. */
-import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { TOPIC_NAME_PATTERN } from '../core/record.ts';
 import { closest, shown } from './problems.ts';
@@ -53,10 +52,6 @@ export function readAdmin(
   }
   const { url, host, port, tls }: HttpListenConfig = read.config;
   return { config: { url, host, port, tls }, isInsecure: read.isInsecure };
-}
-
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }
 
 interface UrlParts {

@@ -8,8 +8,9 @@ import { resolve } from 'node:path';
 import type { TopicInfo } from '../core/contracts/engine.ts';
 import { TandemError } from '../core/errors.ts';
 import { assertLimits, DEFAULT_LIMITS, type Limits } from '../core/limits.ts';
-import { isLoopback, readAdmin, readListener } from './listen-url.ts';
-import type { ConfigProblem, Locate } from './problems.ts';
+import { isLoopback } from '../core/loopback.ts';
+import { readAdmin, readListener } from './listen-url.ts';
+import { type ConfigProblem, type Locate, shown } from './problems.ts';
 import { type Resolution, resolveSecret } from './resolution.ts';
 import { resolveConsumers } from './resolve-consumers.ts';
 import {
@@ -255,5 +256,30 @@ function resolveAuth(input: ConfigInput, resolution: Resolution): AuthConfig {
     const { publish = [], subscribe = [], consume = [], admin = false } = given;
     return { name: given.name, token, publish, subscribe, consume, admin };
   });
-  return { isRequired: tokens.length > 0, tokens };
+  const isRequired = tokens.length > 0;
+  return { isRequired, tokens, allowedOrigins: resolveOrigins(input, isRequired, resolution) };
+}
+
+function resolveOrigins(input: ConfigInput, isAuthRequired: boolean, { problem }: Resolution): string[] {
+  return (input.auth?.allowedOrigins ?? []).map((text, index) => {
+    const path = ['auth', 'allowedOrigins', index];
+    const origin = text === '*' ? text : originOf(text);
+    if (origin === undefined)
+      problem(path, { problem: `is not an origin: ${shown(text)}`, accepted: 'SCHEME://HOST or SCHEME://HOST:PORT' });
+    if (origin === '*' && !isAuthRequired)
+      problem(path, {
+        problem: 'is "*", so every web page could use a node that needs no token',
+        accepted: 'the origins of your pages, or auth.tokens beside it',
+      });
+    return origin ?? text;
+  });
+}
+
+/** As browsers send it: lower case, no default port, no path. undefined: it is none. */
+function originOf(text: string): string | undefined {
+  const origin = text.toLowerCase();
+  if (!/^[a-z][a-z0-9+.-]*:\/\/[^\s/?#@*]+$/.test(origin) || !URL.canParse(origin)) return undefined;
+  const parsed = new URL(origin).origin;
+  // Schemes of apps (capacitor://localhost) have no origin of their own in the URL standard.
+  return parsed === 'null' ? origin : parsed;
 }

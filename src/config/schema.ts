@@ -194,6 +194,11 @@ const auth = z
       )
       .optional()
       .meta({ description: 'Bearer tokens; none: everybody may do everything', default: [] }),
+    allowedOrigins: z.array(z.string().min(1)).optional().meta({
+      description:
+        'Origins (`https://app.example`) whose web pages may use the HTTP listeners, besides their own; `*`, only with tokens: any',
+      default: [],
+    }),
   })
   .optional()
   .meta({ description: 'Who may do what' });

@@ -148,4 +148,6 @@ export interface AuthConfig {
   /** False (no tokens): everybody may do everything. */
   readonly isRequired: boolean;
   readonly tokens: readonly TokenConfig[];
+  /** Of web pages; lower case, no default port; `*` only if `isRequired`. */
+  readonly allowedOrigins: readonly string[];
 }

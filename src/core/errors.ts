@@ -50,6 +50,14 @@ export const ERRORS = {
     'the token has no right to do this',
     'Add the right (publish, subscribe, consume, admin) for the topic to the token in auth.tokens.',
   ),
+  TANDEM_ORIGIN_FORBIDDEN: spec(
+    -32013,
+    403,
+    4013,
+    false,
+    'web pages of this origin may not use this server',
+    'Use the node under its own address, or add the origin to auth.allowedOrigins (which the admin API does not heed).',
+  ),
   // input
   TANDEM_INPUT_MALFORMED: spec(
     -32020,

@@ -14,6 +14,7 @@ import type { Ingest } from '../core/contracts/ingest.ts';
 import type { DatagramListener, StreamListener } from '../core/contracts/listener.ts';
 import type { Push } from '../core/contracts/push.ts';
 import type { Logger } from '../core/contracts/telemetry.ts';
+import { createOriginGuard } from '../core/origin-guard.ts';
 import { systemClock as clock } from '../core/ports/clock.ts';
 import { createHttpListener } from '../listeners/http/http-listener.ts';
 import { createTcpListener } from '../listeners/tcp/tcp-listener.ts';
@@ -63,8 +64,11 @@ function udp({ topic, ack }: UdpListenConfig, { ingest, logger, config }: Listen
   return createUdpListener({ topic, ack, ingest, limits: config.limits, logger });
 }
 
-function http(_: HttpListenConfig, secured: Secured, parts: ListenerParts): StreamListener {
+function http({ host, tls }: HttpListenConfig, secured: Secured, parts: ListenerParts): StreamListener {
   const { ingest, push, topics, store, authenticator, health, logger, config } = parts;
-  const { limits } = config;
-  return createHttpListener({ ingest, push, topics, store, authenticator, health, logger, limits, clock, ...secured });
+  const { limits, auth } = config;
+  const { isRequired: isAuthRequired, allowedOrigins } = auth;
+  const originGuard = createOriginGuard({ host, isTls: tls !== null, isAuthRequired, allowedOrigins });
+  const stages = { ingest, push, topics, store, authenticator, originGuard };
+  return createHttpListener({ ...stages, health, logger, limits, clock, ...secured });
 }

@@ -1,6 +1,6 @@
-/** `npm run build`: dist/ from src/, for the package. */
+/** `npm run build`: dist/ from src/, for the package: compiled modules, and beside them the files that they read. */
 import { execFileSync } from 'node:child_process';
-import { rmSync } from 'node:fs';
+import { cpSync, globSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { PROJECT_ROOT } from '../tidy/project-files.ts';
 
@@ -9,3 +9,5 @@ execFileSync(join(PROJECT_ROOT, 'node_modules', '.bin', 'tsc'), ['-p', 'tsconfig
   cwd: PROJECT_ROOT,
   stdio: 'inherit',
 });
+for (const path of globSync('**/*.{html,css,js}', { cwd: join(PROJECT_ROOT, 'src') }))
+  cpSync(join(PROJECT_ROOT, 'src', path), join(PROJECT_ROOT, 'dist', path));

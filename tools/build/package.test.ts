@@ -33,6 +33,7 @@ test('the packed package runs where only its dependencies are', async (t) => {
     'dist/cli/main.js',
     'dist/index.d.ts',
     'dist/topology/worker-main.js',
+    'dist/listeners/http/live-page/live-page.html',
     'config.schema.json',
     'LICENSE',
   ])
@@ -65,6 +66,7 @@ test('the packed package runs where only its dependencies are', async (t) => {
   const { listeners } = JSON.parse(String(ready[0])) as { listeners: { port: number }[] };
   const url = `http://127.0.0.1:${listeners[0]?.port}`;
   assert.equal(run(process.execPath, [bin, 'publish', 'orders', 'hello', '--url', url], folder), 'OK 0:0\n');
+  assert.match(await (await fetch(url)).text(), /<title>Tandem live/);
   node.kill('SIGTERM');
   assert.equal((await ended)[0], 0, log);
 });

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { EXIT } from '../../src/cli/exit-codes.ts';
+import { ENVIRONMENT_NAMES } from '../../src/config/environment.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import { parseYaml } from '../../src/config/yaml-file.ts';
 import { ERRORS, type ErrorCode, TandemError } from '../../src/core/errors.ts';
@@ -37,7 +38,7 @@ test('every error code in the registry is used somewhere, and every code used is
 });
 
 test('documentation names no code that does not exist', () => {
-  const known = new Set<string>([...codes, 'TANDEM_LOG_LEVEL']);
+  const known = new Set<string>([...codes, 'TANDEM_LOG_LEVEL', ...ENVIRONMENT_NAMES.map(({ name }) => name)]);
   const unknown = texts
     .filter(({ path }) => path.endsWith('.md'))
     .flatMap(({ path, text }) =>

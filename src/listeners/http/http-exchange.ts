@@ -7,6 +7,7 @@ import type { Ingest } from '../../core/contracts/ingest.ts';
 import type { Push } from '../../core/contracts/push.ts';
 import type { Logger } from '../../core/contracts/telemetry.ts';
 import type { Limits } from '../../core/limits.ts';
+import type { OriginGuard } from '../../core/origin-guard.ts';
 import type { Clock } from '../../core/ports/clock.ts';
 import type { ByteBudget } from './byte-budget.ts';
 import type { SseStreams } from './sse-streams.ts';
@@ -18,6 +19,7 @@ export interface HttpHub {
   readonly store: RecordStore;
   readonly push: Push;
   readonly authenticator: Authenticator;
+  readonly originGuard: OriginGuard;
   readonly limits: Limits;
   readonly clock: Clock;
   readonly logger: Logger;

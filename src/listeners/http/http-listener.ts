@@ -16,6 +16,7 @@ import type { Push } from '../../core/contracts/push.ts';
 import type { Logger, MetricSample } from '../../core/contracts/telemetry.ts';
 import { asTandemError, TandemError } from '../../core/errors.ts';
 import type { Limits } from '../../core/limits.ts';
+import type { OriginGuard } from '../../core/origin-guard.ts';
 import type { Clock } from '../../core/ports/clock.ts';
 import { acceptHandshake, WEBSOCKET_VERSION } from '../websocket/handshake.ts';
 import { WebSocketEndpoint } from '../websocket/web-socket-endpoint.ts';
@@ -32,6 +33,7 @@ export interface HttpListenerOptions {
   readonly store: RecordStore;
   readonly push: Push;
   readonly authenticator: Authenticator;
+  readonly originGuard: OriginGuard;
   readonly limits: Limits;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -204,6 +206,7 @@ class HttpListener implements StreamListener {
     try {
       if (this.#isDraining) throw new TandemError('TANDEM_DRAINING');
       if (path !== WEBSOCKET_PATH) throw new TandemError('TANDEM_METHOD_UNKNOWN', { detail: JSON.stringify(path) });
+      this.#options.originGuard.admit(request.headers);
       const identity = this.#options.authenticator.authenticate(tokenOf(request.headers, query));
       const head = acceptHandshake(request.method, request.headers);
       this.#upgrades++;

@@ -4,8 +4,10 @@ import type { Identity } from '../../core/contracts/auth.ts';
 import { asTandemError, TandemError } from '../../core/errors.ts';
 import { tokenOf } from './access.ts';
 import { answerError, type Refusal } from './answers.ts';
+import { allowOrigin, answerPreflight } from './cors.ts';
 import { livez, readyz } from './health-route.ts';
 import type { HttpHub, RouteHandler } from './http-exchange.ts';
+import { livePage } from './live-page/live-page.ts';
 import { publish } from './publish-route.ts';
 import { readRecords } from './records-route.ts';
 import { streamRecords } from './stream-route.ts';
@@ -17,6 +19,7 @@ interface Route {
   /** `:topic` stands for any one segment. */
   readonly segments: readonly string[];
   readonly methods: { readonly [method: string]: RouteHandler };
+  /** For everybody: no token, and pages of any origin may send it. */
   readonly isOpen?: boolean;
 }
 
@@ -28,6 +31,7 @@ const ROUTES: readonly Route[] = [
   { segments: ['livez'], methods: { GET: livez, HEAD: livez }, isOpen: true },
   { segments: ['readyz'], methods: { GET: readyz, HEAD: readyz }, isOpen: true },
   { segments: ['ws'], methods: { GET: needsUpgrade } },
+  { segments: [''], methods: { GET: livePage, HEAD: livePage }, isOpen: true },
 ];
 
 const NOBODY: Identity = { name: 'nobody', may: () => false };
@@ -47,6 +51,11 @@ export async function route(hub: HttpHub, arrival: Arrival): Promise<void> {
   let allow: string | undefined;
   try {
     const { route, topic } = match(path);
+    const origin = route.isOpen ? undefined : hub.originGuard.admit(request.headers);
+    if (origin !== undefined) {
+      allowOrigin(arrival.response, origin);
+      if (request.method === 'OPTIONS') return answerPreflight(arrival.response, Object.keys(route.methods));
+    }
     const handler = route.methods[request.method ?? ''];
     if (handler === undefined) {
       allow = Object.keys(route.methods).join(', ');

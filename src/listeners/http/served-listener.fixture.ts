@@ -6,6 +6,7 @@ import type { Authenticator } from '../../core/contracts/auth.ts';
 import { silentLogger } from '../../core/contracts/telemetry.ts';
 import { TandemError } from '../../core/errors.ts';
 import { DEFAULT_LIMITS, type Limits } from '../../core/limits.ts';
+import { createOriginGuard, type OriginGuard, type OriginRules } from '../../core/origin-guard.ts';
 import { systemClock } from '../../core/ports/clock.ts';
 import { systemRandom } from '../../core/ports/random.ts';
 import { recordsOf } from '../../core/record-set.ts';
@@ -32,6 +33,10 @@ export const threeTokens: Authenticator = {
   },
 };
 
+/** By default of a listener that any Host reaches, without tokens. */
+export const guardOf = (rules: Partial<OriginRules>): OriginGuard =>
+  createOriginGuard({ host: '0.0.0.0', isTls: false, isAuthRequired: false, allowedOrigins: [], ...rules });
+
 interface ServedOptions {
   readonly listener?: Partial<HttpListenerOptions>;
   readonly limits?: Partial<Limits>;
@@ -56,6 +61,7 @@ export async function serveListener(t: TestContext, { listener: changes = {}, ..
   const listener = createHttpListener({
     ...{ ingest, topics, store, push, limits, clock },
     authenticator: everybody,
+    originGuard: guardOf({}),
     logger: silentLogger,
     health: () => ({ isReady: true, role: 'active', term: 7, reason: 'ok' }),
     ...changes,
