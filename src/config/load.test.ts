@@ -290,3 +290,32 @@ test('problems of overrides name the variable or the flag', () => {
     ],
   );
 });
+
+test('allowed origins are kept as browsers send them; "*" needs tokens', () => {
+  const originsOf = (auth: ConfigInput['auth'], environment = {}) =>
+    loadConfig({ environment, folder: '/nowhere', input: { auth } }).auth.allowedOrigins;
+  assert.deepEqual(
+    originsOf({ allowedOrigins: ['HTTPS://App.Example:443', 'http://a:8080/', 'capacitor://localhost'] }),
+    ['https://app.example', 'http://a:8080', 'capacitor://localhost'],
+  );
+  assert.deepEqual(originsOf(undefined, { TANDEM_AUTH_ALLOWED_ORIGINS: 'https://a https://b' }), [
+    'https://a',
+    'https://b',
+  ]);
+  for (const wrong of [
+    'app.example',
+    'https://app.example/path',
+    'https://*.app.example',
+    'null',
+    'https://',
+    'http://a:99999',
+  ])
+    assert.deepEqual(
+      problemsOf({ auth: { allowedOrigins: [wrong] } }).map(({ path }) => path),
+      ['auth.allowedOrigins[0]'],
+      wrong,
+    );
+  assert.match(problemsOf({ auth: { allowedOrigins: ['*'] } })[0]?.accepted ?? '', /auth\.tokens/);
+  const tokens = [{ name: 'a', token: 'secret' }];
+  assert.deepEqual(originsOf({ allowedOrigins: ['*'], tokens }), ['*']);
+});

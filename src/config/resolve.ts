@@ -277,7 +277,7 @@ function resolveOrigins(input: ConfigInput, isAuthRequired: boolean, { problem }
 
 /** As browsers send it: lower case, no default port, no path. undefined: it is none. */
 function originOf(text: string): string | undefined {
-  const origin = text.toLowerCase();
+  const origin = text.toLowerCase().replace(/\/$/, '');
   if (!/^[a-z][a-z0-9+.-]*:\/\/[^\s/?#@*]+$/.test(origin) || !URL.canParse(origin)) return undefined;
   const parsed = new URL(origin).origin;
   // Schemes of apps (capacitor://localhost) have no origin of their own in the URL standard.
