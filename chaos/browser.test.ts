@@ -123,6 +123,7 @@ test(
     const [friend, stranger] = [await serveEmptyPage(t), await serveEmptyPage(t)];
     const node = await startNode(t, `auth: { allowedOrigins: ['${friend}'] }\n`);
     const base = `http://127.0.0.1:${node.ports.http}`;
+    const script = attempts(base, `http://127.0.0.1:${node.ports.admin}`);
     const page = await (await openBrowser(t)).newPage();
     const stored = async (): Promise<string[]> => {
       const partitions = await Promise.all(
