@@ -19,6 +19,8 @@ export type Action =
   | { readonly kind: 'ensure'; readonly topic: string; readonly partitions: number }
   | { readonly kind: 'trim'; readonly place: number; readonly fraction: number }
   | { readonly kind: 'retain' }
+  /** `isAwaited`: done before the next action; otherwise it runs beside those that follow. */
+  | { readonly kind: 'compact'; readonly isAwaited: boolean }
   | { readonly kind: 'commit'; readonly place: number; readonly offset: number }
   | { readonly kind: 'probe'; readonly place: number; readonly ahead: number; readonly bytesMax: number }
   | { readonly kind: 'reopen'; readonly slots: number }
@@ -88,6 +90,7 @@ export const anAction: fc.Arbitrary<Action> = fc.oneof(
   },
   { weight: 2, arbitrary: fc.record({ kind: kindOf('trim'), place, fraction }) },
   { weight: 1, arbitrary: fc.record({ kind: kindOf('retain') }) },
+  { weight: 4, arbitrary: fc.record({ kind: kindOf('compact'), isAwaited: fc.boolean() }) },
   { weight: 2, arbitrary: fc.record({ kind: kindOf('commit'), place, offset: fc.nat(50) }) },
   {
     weight: 2,

@@ -21,6 +21,8 @@ export interface Damage {
   readonly appends: readonly (Action & { readonly kind: 'append' })[];
   /** After so many of the appends the node is closed and opened again. */
   readonly reopenAfter: number;
+  /** After the appends most of some partitions is trimmed, and what is sealed is compacted. */
+  readonly isCompacted: boolean;
   readonly isClosed: boolean;
   readonly isSidecar: boolean;
   readonly file: number;
@@ -31,6 +33,7 @@ export interface Damage {
 export const aDamage: fc.Arbitrary<Damage> = fc.record({
   appends: fc.array(anAppend, { minLength: 2, maxLength: 12, size: 'max' }),
   reopenAfter: fc.nat(12),
+  isCompacted: fc.boolean(),
   isClosed: fc.boolean(),
   isSidecar: fc.integer({ min: 0, max: 3 }).map((number) => number === 0),
   file: fc.nat(20),
@@ -41,7 +44,7 @@ export const aDamage: fc.Arbitrary<Damage> = fc.record({
 interface Acked {
   readonly state: PartitionState;
   readonly records: readonly PlainRecord[];
-  /** What the appends of the last tick stored may be taken for a torn end. */
+  /** What the last appends of one tick that stored anything stored may be taken for a torn end. */
   readonly beforeLastTick: number;
 }
 
@@ -67,15 +70,27 @@ export async function checkDamage(damage: Damage): Promise<void> {
   }
 }
 
-async function fill(run: ModelRun, { appends, reopenAfter }: Damage): Promise<Map<string, Acked>> {
-  const ends = new Map<string, number>();
-  for (const [i, { appends: choices, via }] of appends.entries()) {
+async function fill(run: ModelRun, { appends, reopenAfter, isCompacted }: Damage): Promise<Map<string, Acked>> {
+  const endsOf = async (): Promise<Map<string, number>> => {
+    const ends = new Map<string, number>();
     for (const place of run.places()) ends.set(key(place), (await run.model.store.state(place)).nextOffset);
+    return ends;
+  };
+  let ends = new Map<string, number>();
+  for (const [i, { appends: choices, via }] of appends.entries()) {
+    const before = await endsOf();
     await run.append(choices, via);
+    // Repeats alone are no flush.
+    const after = await endsOf();
+    if ([...after].some(([name, end]) => end > (before.get(name) ?? 0))) ends = before;
     if (i === reopenAfter) {
       await run.node.close();
       await run.node.open(1);
     }
+  }
+  if (isCompacted) {
+    for (const place of [0, 1, 2]) await run.step({ kind: 'trim', place, fraction: 0.7 });
+    await run.step({ kind: 'compact', isAwaited: true });
   }
   const acked = new Map<string, Acked>();
   for (const place of run.places()) {
@@ -98,7 +113,8 @@ async function checkPlace(
 ): Promise<void> {
   const state = await engine.store.state(place);
   const served = await readAround(engine, place, state);
-  for (const record of served.records) assert.deepEqual(record, acked.records[record.offset], 'what was acked there');
+  for (const record of served.records)
+    assert.deepEqual(record, acked.records[record.offset - acked.state.firstOffset], 'what was acked there');
   const isReported = node.reportsOf('log_damaged').some(({ fields }) => fields['file'] === damaged);
   const isTorn = node.reportsOf('torn_tail_cut').some(({ fields }) => fields['file'] === damaged);
   if (state.firstOffset > acked.state.firstOffset) assert.ok(isReported, 'lost at the beginning: reported');

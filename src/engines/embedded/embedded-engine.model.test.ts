@@ -1,6 +1,6 @@
 /**
  * Random actions on the engine and on a model of it, compared after each: appends of several producers with repeats and failures of the
- * disk, trims, clean reopens, kills, kills with a torn last flush. Tiny segments, so that every action meets their bounds.
+ * disk, trims, compactions, clean reopens, kills, kills with a torn last flush. Tiny segments, so that every action meets their bounds.
  */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -30,6 +30,7 @@ interface Append {
 type Action =
   | { readonly kind: 'group'; readonly appends: readonly Append[]; readonly fails: boolean }
   | { readonly kind: 'trim'; readonly partition: number; readonly fraction: number }
+  | { readonly kind: 'compact'; readonly isAwaited: boolean }
   | { readonly kind: 'reopen' | 'kill' }
   | { readonly kind: 'tear'; readonly bytes: number };
 
@@ -59,6 +60,7 @@ const action: fc.Arbitrary<Action> = fc.oneof(
       fraction: fc.nat(12).map((tenths) => tenths / 10),
     }),
   },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant('compact' as const), isAwaited: fc.boolean() }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('reopen' as const, 'kill' as const) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('tear' as const), bytes: fc.integer({ min: 1, max: 400 }) }) },
 );
@@ -105,7 +107,10 @@ class Run {
     const engine = this.#engine as EmbeddedEngine;
     if (step.kind === 'group') await this.#appendGroup(engine, step.appends, step.fails);
     else if (step.kind === 'trim') await this.#trim(engine, step.partition, step.fraction);
-    else if (step.kind === 'reopen') {
+    else if (step.kind === 'compact') {
+      const compacting = engine.compact();
+      if (step.isAwaited) await compacting;
+    } else if (step.kind === 'reopen') {
       await engine.close();
       await this.open();
     } else await this.#kill(engine, step.kind === 'tear' ? step.bytes : 0);

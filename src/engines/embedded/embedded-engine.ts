@@ -29,6 +29,7 @@ import type { Disk } from '../../core/ports/disk.ts';
 import { systemDisk } from '../../core/ports/disk.ts';
 import type { Random } from '../../core/ports/random.ts';
 import { systemRandom } from '../../core/ports/random.ts';
+import { Compactor } from './compactor.ts';
 import { sampleMetrics } from './embedded-metrics.ts';
 import type { ExclusiveLock } from './exclusive-lock.ts';
 import { acquireExclusiveLock } from './exclusive-lock.ts';
@@ -87,6 +88,8 @@ const CAPABILITIES: EngineCapabilities = { isDurable: true, isShared: true, prov
 export interface EmbeddedEngine extends Engine, MetricSource {
   /** Applies retention now and deletes what it can; resolves when done. Never rejects. */
   applyRetention(): Promise<void>;
+  /** Compacts now what is worth it, at its pace; resolves when done. Never rejects. */
+  compact(): Promise<void>;
 }
 
 /** Opens the engine of a slot. Errors: TANDEM_DATA_LOCKED, TANDEM_DATA_VERSION, TANDEM_DISK_FULL, TANDEM_STORE_FAILED. */
@@ -157,6 +160,7 @@ class OpenedEngine implements EmbeddedEngine {
   readonly #local: LocalStore;
   readonly #peers: Peers;
   readonly #retention: Retention;
+  readonly #compactor: Compactor;
   readonly #timers = new Map<string, Timer>();
   #closing: Promise<void> | undefined;
 
@@ -189,7 +193,9 @@ class OpenedEngine implements EmbeddedEngine {
       peer: (owner) => this.#peers.store(owner),
     });
     this.#retention = new Retention({ ...settings, store: this.#local, topics, producers, slot, slots });
-    this.#repeat('retention', settings.retentionIntervalMs, () => void this.#retention.apply());
+    const { storeId } = state;
+    this.#compactor = new Compactor({ ...settings, store: this.#local, topics, storeId, slot, slots });
+    this.#repeat('retention', settings.retentionIntervalMs, () => void this.#reclaim());
     this.#repeat('topics', settings.topicsIntervalMs, () => this.#refreshTopics());
   }
 
@@ -202,13 +208,23 @@ class OpenedEngine implements EmbeddedEngine {
     return this.#retention.apply();
   }
 
+  compact(): Promise<void> {
+    return this.#compactor.run();
+  }
+
   metrics(): MetricSample[] {
-    return sampleMetrics(this.#local, this.#retention, this.#peers, this.#foundation.report);
+    const { report } = this.#foundation;
+    return sampleMetrics(this.#local, this.#retention, this.#compactor, this.#peers, report);
   }
 
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
+  }
+
+  async #reclaim(): Promise<void> {
+    await this.#retention.apply();
+    await this.#compactor.run();
   }
 
   async #close(): Promise<void> {
@@ -219,6 +235,7 @@ class OpenedEngine implements EmbeddedEngine {
     const { state, locks } = this.#foundation;
     try {
       await this.#peers.drain();
+      await this.#compactor.close();
       await this.#retention.idle();
       await this.#local.close();
       this.leases.close();

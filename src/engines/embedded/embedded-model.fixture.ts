@@ -51,6 +51,8 @@ export class ModelRun {
         return this.#trim(this.#place(action.place), action.fraction);
       case 'retain':
         return this.#retain();
+      case 'compact':
+        return this.#compact(action.isAwaited);
       case 'commit':
         return this.#commit(this.#place(action.place), action.offset);
       case 'probe':
@@ -172,6 +174,11 @@ export class ModelRun {
       assert.ok(taken.length === 0 || (place.topic === 'a' && firstOffset < nextOffset && kept > 0), 'keeps something');
       await this.model.store.trim(place, firstOffset);
     }
+  }
+
+  async #compact(isAwaited: boolean): Promise<void> {
+    const compacting = Promise.all(this.node.engines.map((engine) => engine.compact()));
+    if (isAwaited) await compacting;
   }
 
   async #commit({ topic, partition }: TopicPartition, offset: number): Promise<void> {

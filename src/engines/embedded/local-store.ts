@@ -20,6 +20,7 @@ import { ProducerRefusals } from './log/producer-refusals.ts';
 import type { Extent, Segment } from './log/segment.ts';
 import { EntriesCache, OpenFiles } from './log/segment.ts';
 import { SegmentSupply } from './log/segment-supply.ts';
+import type { SidecarDirectory } from './log/sidecar-format.ts';
 import { Partitions } from './partitions.ts';
 import type { ProducerStates } from './producers.ts';
 import { readSegment } from './recovery.ts';
@@ -45,6 +46,9 @@ export interface LocalStoreOptions {
   readonly onFailed: (error: TandemError) => void;
 }
 
+/** A read that meets a file which compaction has just replaced is done again, by position; that often. */
+const READ_ATTEMPTS = 3;
+const ROWS_PER_TURN = 500;
 const OPEN_FILES_MAX = 128;
 const CACHED_ENTRIES_MAX = 500_000;
 
@@ -198,9 +202,29 @@ export class LocalStore {
     return log.firstOffset;
   }
 
+  /** Reads what lives of `segments` from `output` from now on, which is durable and stands for them; deletes their files. */
+  async replace(segments: readonly Segment[], output: Segment): Promise<void> {
+    const replaced = new Set(segments);
+    // Whoever is taken up from here on finds the new one; those that are known move over bit by bit.
+    this.#segments = [...this.#segments.filter((segment) => !replaced.has(segment)), output];
+    let rows = 0;
+    for (const { directory } of segments)
+      for (let row = 0; row < (directory?.rows ?? 0); row++) {
+        const { topic, partition } = (directory as SidecarDirectory).summary(row);
+        const log = this.#logs.get(partitionKey(topic, partition));
+        if (log !== undefined) log.replaceExtents(replaced, extentOf(output, topic, partition));
+        if (++rows % ROWS_PER_TURN === 0) await new Promise<void>((resolve) => this.#options.clock.soon(resolve));
+      }
+    for (const segment of segments) await this.#removeFiles(segment);
+  }
+
   /** Deletes a segment's files. Its records must all be trimmed, durably. */
   async remove(segment: Segment): Promise<void> {
     this.#segments = this.#segments.filter((other) => other !== segment);
+    await this.#removeFiles(segment);
+  }
+
+  async #removeFiles(segment: Segment): Promise<void> {
     this.#files.forget(segment.path);
     this.#files.forget(segment.sidecarPath);
     await this.#options.disk.remove(segment.sidecarPath);
@@ -217,7 +241,7 @@ export class LocalStore {
     this.#files.close();
   }
 
-  async #readBatches(log: PartitionLog, offset: number, bytesMax: number): Promise<StoredBatch[]> {
+  async #readBatches(log: PartitionLog, offset: number, bytesMax: number, attempt: number = 1): Promise<StoredBatch[]> {
     try {
       return await this.#reader.read(log, offset, bytesMax);
     } catch (error) {
@@ -225,6 +249,8 @@ export class LocalStore {
       const { firstOffset, nextOffset, epoch } = log;
       if (offset < firstOffset)
         throw new TandemError('TANDEM_POSITION_LOST', { data: { epoch, firstOffset, nextOffset } });
+      const isGone = (error as NodeJS.ErrnoException).code === 'ENOENT';
+      if (isGone && attempt < READ_ATTEMPTS) return this.#readBatches(log, offset, bytesMax, attempt + 1);
       throw new TandemError('TANDEM_STORE_FAILED', { detail: String(error), cause: error });
     }
   }
@@ -232,9 +258,8 @@ export class LocalStore {
   #extentsOf(topic: string, partition: number): Extent[] {
     const extents: Extent[] = [];
     for (const segment of this.segments) {
-      const row = segment.directory?.find(topic, partition) ?? -1;
-      if (row < 0 || segment.directory === undefined) continue;
-      extents.push({ ...segment.directory.summary(row), segment, entries: undefined });
+      const extent = extentOf(segment, topic, partition);
+      if (extent !== undefined) extents.push(extent);
     }
     return extents.sort((a, b) => a.firstOffset - b.firstOffset);
   }
@@ -246,4 +271,12 @@ export class LocalStore {
     if (found === undefined) throw new TandemError('TANDEM_LOG_CORRUPT', { detail: segment.path });
     return found;
   }
+}
+
+/** As the segment's sidecar says. */
+function extentOf(segment: Segment, topic: string, partition: number): Extent | undefined {
+  const { directory } = segment;
+  const row = directory?.find(topic, partition) ?? -1;
+  if (row < 0 || directory === undefined) return undefined;
+  return { ...directory.summary(row), segment, entries: undefined };
 }

@@ -3,7 +3,8 @@
  * holds sealed segments only and the journal goes on in a new one. Damage is logged with file, place and the offsets that are lost;
  * the file is left as it is, reads that come upon it answer TANDEM_LOG_CORRUPT.
  *
- * A segment without a batch is deleted. A missing or damaged sidecar is made again. If the segment belongs to another state database
+ * A segment without a batch is deleted, and so is one in whose place compaction has put another one. A missing or damaged sidecar is
+ * made again. If the segment belongs to another state database
  * than the present one (that was lost), its topics are created again and its producers remembered again.
  */
 import { join } from 'node:path';
@@ -19,13 +20,17 @@ import { advanceWindow, EMPTY_WINDOW } from './log/producer-window.ts';
 import type { ScanResult, SegmentDamage } from './log/recovery-scan.ts';
 import { scanSegment } from './log/recovery-scan.ts';
 import type { Segment } from './log/segment.ts';
-import type { SegmentHeader } from './log/segment-format.ts';
+import { segmentAt } from './log/segment.ts';
+import type { SegmentHeader, SegmentName } from './log/segment-format.ts';
 import {
   decodeSegmentHeader,
+  isWhole,
+  namesInForce,
+  parseFileName,
+  replaces,
   SEGMENT_HEADER_BYTES,
   SEGMENT_VERSION,
   segmentFileName,
-  sequenceOfFile,
   sidecarFileName,
 } from './log/segment-format.ts';
 import type { SidecarFacts } from './log/sidecar-format.ts';
@@ -71,23 +76,23 @@ export function recoverJournal(
   report: RecoveryReport,
 ): number {
   const { disk } = options;
-  const names = disk.listSync(folder);
-  for (const name of names) {
-    const sequence = sequenceOfFile(name, 'idx');
-    const isStray = sequence !== undefined && !names.includes(segmentFileName(sequence));
-    if (isStray || name.endsWith('.draft')) disk.removeSync(join(folder, name));
+  const files = disk.listSync(folder);
+  for (const file of files) {
+    const name = parseFileName(file, 'idx');
+    const isStray = name !== undefined && !files.includes(segmentFileName(name));
+    if (isStray || file.endsWith('.draft')) disk.removeSync(join(folder, file));
   }
-  const sequences = names.sort().flatMap((name) => sequenceOfFile(name, 'seg') ?? []);
-  const lastInUse = sequences.findLast((sequence) => holdsBatch(disk, folder, names, sequence)) ?? 0;
-  for (const sequence of sequences)
-    recoverSegment(options, { folder, journal, sequence, isFollowed: sequence < lastInUse }, report);
-  return sequences.at(-1) ?? 0;
+  const names = files.flatMap((file) => parseFileName(file, 'seg') ?? []);
+  const inUse = names.filter((name) => holdsBatch(disk, folder, files, name));
+  const lastInUse = Math.max(0, ...inUse.map(({ last }) => last));
+  recoverNames(options, { folder, journal, lastInUse }, names, report);
+  return Math.max(0, ...names.map(({ last }) => last));
 }
 
 /** Whether the segment was written to, as far as its first bytes tell. */
-function holdsBatch(disk: Disk, folder: string, names: readonly string[], sequence: number): boolean {
-  if (names.includes(sidecarFileName(sequence))) return true;
-  const path = join(folder, segmentFileName(sequence));
+function holdsBatch(disk: Disk, folder: string, files: readonly string[], name: SegmentName): boolean {
+  if (files.includes(sidecarFileName(name))) return true;
+  const path = join(folder, segmentFileName(name));
   const bytes = readStart(disk, path, SEGMENT_HEADER_BYTES + LONGEST_BATCH_HEAD_BYTES);
   const id = segmentIdAt(bytes, SEGMENT_HEADER_BYTES);
   return id !== undefined && readBatchHeader(bytes, SEGMENT_HEADER_BYTES, id) !== undefined;
@@ -96,48 +101,75 @@ function holdsBatch(disk: Disk, folder: string, names: readonly string[], sequen
 /** The sealed segments of a journal: those with a sidecar. Others are being written by their own slot just now. */
 export function sealedSegments(disk: Disk, folder: string, journal: number): Segment[] {
   const segments: Segment[] = [];
-  const names = new Set(disk.listSync(folder));
-  for (const name of names) {
-    const sequence = sequenceOfFile(name, 'seg');
-    if (sequence === undefined || !names.has(sidecarFileName(sequence))) continue;
-    const sidecarPath = join(folder, sidecarFileName(sequence));
-    const directory = readDirectory(disk, sidecarPath);
+  const files = new Set(disk.listSync(folder));
+  const names = [...files].flatMap((file) => parseFileName(file, 'seg') ?? []);
+  for (const name of namesInForce(names.filter((each) => files.has(sidecarFileName(each))))) {
+    const directory = readDirectory(disk, join(folder, sidecarFileName(name)));
     if (directory === undefined) continue;
-    const path = join(folder, name);
-    segments.push({ journal, sequence, path, sidecarPath, id: directory.facts.segmentId, directory, isWarm: false });
+    segments.push({ ...segmentAt(folder, journal, name, directory.facts.segmentId), directory });
   }
-  return segments.sort((a, b) => a.sequence - b.sequence);
+  return segments;
 }
 
-interface SegmentPlace {
+interface JournalPlace {
   readonly folder: string;
   readonly journal: number;
-  readonly sequence: number;
-  readonly isFollowed: boolean;
+  /** The last sequence that holds something. */
+  readonly lastInUse: number;
 }
 
-function recoverSegment(options: RecoveryOptions, place: SegmentPlace, report: RecoveryReport): void {
+/**
+ * Oldest first. Where compaction died between putting a segment in the place of others and removing those, the new one is read whole
+ * and its name made durable (by its sidecar) before they go.
+ */
+function recoverNames(
+  options: RecoveryOptions,
+  place: JournalPlace,
+  names: readonly SegmentName[],
+  report: RecoveryReport,
+): void {
+  for (const name of namesInForce(names)) {
+    const replaced = names.filter((other) => replaces(name, other));
+    const stands = recoverSegment(options, place, name, replaced.length > 0, report);
+    if (!stands) {
+      recoverNames(options, place, replaced, report);
+      continue;
+    }
+    for (const old of replaced) {
+      options.disk.removeSync(join(place.folder, sidecarFileName(old)));
+      options.disk.removeSync(join(place.folder, segmentFileName(old)));
+    }
+  }
+}
+
+/** false: there is no such segment any more. `isDoubtful`: do not rely on its sidecar. */
+function recoverSegment(
+  options: RecoveryOptions,
+  { folder, journal, lastInUse }: JournalPlace,
+  name: SegmentName,
+  isDoubtful: boolean,
+  report: RecoveryReport,
+): boolean {
   const { disk, state, topics } = options;
-  const { folder, journal, sequence, isFollowed } = place;
-  const path = join(folder, segmentFileName(sequence));
-  const sidecarPath = join(folder, sidecarFileName(sequence));
-  const directory = readDirectory(disk, sidecarPath);
-  const header = readSegmentHeader(disk, path) ?? damagedHeader(options, path, journal, sequence, report);
+  const path = join(folder, segmentFileName(name));
+  const directory = isDoubtful ? undefined : readDirectory(disk, join(folder, sidecarFileName(name)));
+  const header = readSegmentHeader(disk, path) ?? damagedHeader(options, path, journal, name.last, report);
   if (header === undefined) {
     setAside(options, path, journal);
-    return;
+    return false;
   }
   if (header.version !== SEGMENT_VERSION)
     throw new TandemError('TANDEM_DATA_VERSION', { detail: `${path} has version ${header.version}` });
   if (directory?.facts.storeId === state.storeId && directory.facts.segmentId.low === header.id.low) {
     ensureTopics(topics, directoryTopics(directory, topics));
-    return;
+    return true;
   }
-  const segment = { journal, sequence, path, sidecarPath, id: header.id, directory: undefined, isWarm: false };
-  sealFound(options, { segment, header, isFollowed }, report);
+  const segment = segmentAt(folder, journal, name, header.id);
+  return sealFound(options, { segment, header, isFollowed: name.last < lastInUse }, report);
 }
 
-function sealFound(options: RecoveryOptions, { segment, header, isFollowed }: Found, report: RecoveryReport): void {
+/** false: it was empty, and is deleted. */
+function sealFound(options: RecoveryOptions, { segment, header, isFollowed }: Found, report: RecoveryReport): boolean {
   const { disk, logger, producers, topics } = options;
   const { extents, producers: rows, result } = readSegment(options, segment, header, isFollowed);
   report.scannedSegments++;
@@ -153,7 +185,7 @@ function sealFound(options: RecoveryOptions, { segment, header, isFollowed }: Fo
   if (extents.size === 0 && result.damages.length === 0) {
     disk.removeSync(segment.path);
     disk.removeSync(segment.sidecarPath);
-    return;
+    return false;
   }
   ensureTopics(topics, extentTopics(extents));
   if (result.hasUnknownLoss)
@@ -173,6 +205,7 @@ function sealFound(options: RecoveryOptions, { segment, header, isFollowed }: Fo
   producers.persistRows(rows);
   const facts = { ...result, slot: header.slot, storeId: options.state.storeId };
   disk.replaceSync(segment.sidecarPath, sidecarOf(segment, facts, extents));
+  return true;
 }
 
 export function sidecarOf(
@@ -210,7 +243,7 @@ export function readSegment(
     extent.add(position, batch.totalBytes, batch.firstOffset, batch.count, batch.timeMs);
     if (batch.producerId !== '') followProducer(options.producers, producers, `${key}/${batch.producerId}`, batch);
   };
-  const result = scanSegment(bytes, header.id, visit, isFollowed);
+  const result = scanSegment(bytes, header.id, visit, isFollowed || isWhole(segment.name));
   return { extents, producers: [...producers.values()], result };
 }
 

@@ -1,8 +1,8 @@
 /**
  * Retention and reclaiming. Retention trims each partition by its topic's age and bytes, at batches' bounds. A segment is deleted when
- * everything in it is trimmed; until then it keeps its whole size, so a segment that holds a slowly written partition with long
- * retention beside fast ones with short retention takes up to 64 MiB for the little that lives (at most one segment per such
- * partition and segment's time span). The segment that is being written is never deleted.
+ * everything in it is trimmed; one of which less than half is left is copied into a smaller one by compaction (compactor.ts). So the
+ * disk holds about twice what lives at most, and besides: the segment that is being written, what compaction has not come to yet, and
+ * what it must leave as it is. The segment that is being written is never deleted.
  */
 import type { Logger } from '../../core/contracts/telemetry.ts';
 import type { Clock } from '../../core/ports/clock.ts';
@@ -120,7 +120,7 @@ export class Retention {
   async #reclaim(): Promise<void> {
     const { store, slot, slots, logger } = this.#options;
     for (const segment of store.segments) {
-      if (journalOwner(segment.journal, slots) !== slot || !this.#isDead(segment)) continue;
+      if (journalOwner(segment.journal, slots) !== slot || segment.isInHand || !this.#isDead(segment)) continue;
       await store.remove(segment);
       this.deletedSegments++;
       logger.debug('segment_deleted', { file: segment.path });

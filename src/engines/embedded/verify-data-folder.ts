@@ -1,13 +1,24 @@
 /**
  * Reads every batch in a data folder and checks it against its checksums, for `tandem doctor`. Only reads; a node may be running: the
- * unfinished end of a segment that is being written is no damage.
+ * unfinished end of a segment that is being written is no damage, and segments in whose place compaction has put another one (they go
+ * at the next start at the latest) do not count.
  *
  * Finds: flipped bits, overwritten and cut batches, files that are no segments. Does not find a file that is missing as a whole.
  */
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { BatchHeader } from './log/batch-format.ts';
 import { type SegmentDamage, scanSegment } from './log/recovery-scan.ts';
-import { decodeSegmentHeader, SEGMENT_VERSION, sequenceOfFile, sidecarFileName } from './log/segment-format.ts';
+import {
+  decodeSegmentHeader,
+  isWhole,
+  namesInForce,
+  parseFileName,
+  SEGMENT_VERSION,
+  type SegmentName,
+  segmentFileName,
+  sidecarFileName,
+} from './log/segment-format.ts';
 
 export interface DataFolderReport {
   segments: number;
@@ -27,32 +38,38 @@ export async function verifyDataFolder(
 ): Promise<DataFolderReport> {
   const report: DataFolderReport = { segments: 0, batches: 0, records: 0, bytes: 0, problems: [] };
   const segments = await segmentsOf(dataFolder);
-  for (const { path, isSealed } of segments) {
-    await verifySegment(path, isSealed, report);
+  for (const segment of segments) {
+    await verifySegment(segment, report);
     onProgress?.(++report.segments, segments.length);
   }
   return report;
 }
 
-async function segmentsOf(dataFolder: string): Promise<{ path: string; isSealed: boolean }[]> {
+interface FoundSegment {
+  readonly path: string;
+  readonly name: SegmentName;
+  readonly isSealed: boolean;
+}
+
+async function segmentsOf(dataFolder: string): Promise<FoundSegment[]> {
   const folders = (await readdir(dataFolder)).filter((name) => JOURNAL_FOLDER.test(name)).sort();
   const found = folders.map(async (folder) => {
-    const names = (await readdir(join(dataFolder, folder))).sort();
-    return names.flatMap((name) => {
-      const sequence = sequenceOfFile(name, 'seg');
-      if (sequence === undefined) return [];
-      return [{ path: join(dataFolder, folder, name), isSealed: names.includes(sidecarFileName(sequence)) }];
-    });
+    const files = await readdir(join(dataFolder, folder));
+    return namesInForce(files.flatMap((file) => parseFileName(file, 'seg') ?? [])).map((name) => ({
+      path: join(dataFolder, folder, segmentFileName(name)),
+      name,
+      isSealed: isWhole(name) || files.includes(sidecarFileName(name)),
+    }));
   });
   return (await Promise.all(found)).flat();
 }
 
-async function verifySegment(path: string, isSealed: boolean, report: DataFolderReport): Promise<void> {
+async function verifySegment({ path, name, isSealed }: FoundSegment, report: DataFolderReport): Promise<void> {
   let bytes: Buffer;
   try {
     bytes = await readFile(path);
   } catch (error) {
-    // Retention of a running node may have removed it since it was listed.
+    // Retention or compaction of a running node may have removed it since it was listed.
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
     throw error;
   }
@@ -65,10 +82,11 @@ async function verifySegment(path: string, isSealed: boolean, report: DataFolder
     report.problems.push(`${path}: written by another version (${header.version})`);
     return;
   }
-  const { end, isTorn, damages } = scanSegment(bytes, header.id, (batch) => {
+  const count = (batch: BatchHeader): void => {
     report.batches++;
     report.records += batch.count;
-  });
+  };
+  const { end, isTorn, damages } = scanSegment(bytes, header.id, count, isWhole(name));
   report.bytes += end;
   for (const damage of damages) report.problems.push(damageText(path, damage));
   if (isTorn && isSealed) report.problems.push(`${path}: bytes ${end} to ${bytes.length} are damaged`);

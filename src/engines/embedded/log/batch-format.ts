@@ -130,6 +130,15 @@ export function writeBatchHeader(
   target.writeUInt32LE(crc32(target.subarray(at + 8, at + body)), at + 4);
 }
 
+/** Makes a whole batch at `at`, whose header is `header`, one of another place. The body and its checksum stay as they are. */
+export function moveBatch(target: Buffer, at: number, { bodyStart }: BatchHeader, place: FlushPlace): void {
+  target.writeUInt32LE(place.segmentId.low, at + 48);
+  target.writeUInt32LE(place.segmentId.high, at + 52);
+  target.writeUInt32LE(place.flushStart, at + 56);
+  target.writeUInt32LE(place.flushNumber, at + 60);
+  target.writeUInt32LE(crc32(target.subarray(at + 8, at + bodyStart)), at + 4);
+}
+
 /** Holds any header with its names. */
 export const LONGEST_BATCH_HEAD_BYTES: number = BATCH_HEADER_BYTES + 2 * NAME_BYTES_MAX;
 

@@ -1,7 +1,7 @@
 /** One partition as its owner knows it. Offsets below `nextOffset` are durable; those the flush in hand assigns are not visible yet. */
 import type { GrowingExtent } from './extent.ts';
 import type { ProducerWindow } from './producer-window.ts';
-import type { Extent } from './segment.ts';
+import type { Extent, Segment } from './segment.ts';
 
 export interface ProducerState {
   readonly producerId: string;
@@ -57,6 +57,15 @@ export class PartitionLog {
     let dead = 0;
     while (dead < this.extents.length && (this.extents[dead] as Extent).nextOffset <= this.firstOffset) dead++;
     if (dead > 0) this.extents = this.extents.slice(dead);
+  }
+
+  /** `extent`, if there is one, has what lives of those in `segments`. */
+  replaceExtents(segments: ReadonlySet<Segment>, extent: Extent | undefined): void {
+    const kept = this.extents.filter(({ segment }) => !segments.has(segment));
+    if (kept.length === this.extents.length) return;
+    if (extent !== undefined) kept.push(extent);
+    this.extents = kept.sort((a, b) => a.firstOffset - b.firstOffset);
+    this.dropTrimmed();
   }
 
   /** Bytes of batches that hold something from `firstOffset` on, and some before in their extents. */

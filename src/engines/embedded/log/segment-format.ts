@@ -1,6 +1,10 @@
 /**
  * A segment is one file of a journal: a header of 64 bytes, then batches (batch-format.ts) up to its end, then, while it is being
- * written, zeros up to the size that it was given beforehand. Name: `<sequence, 10 digits>.seg`.
+ * written, zeros up to the size that it was given beforehand.
+ *
+ * Name: `<sequence, 10 digits>.seg`, or, of one that compaction has made (compactor.ts), `<first>-<last>-<generation>.seg`: it stands
+ * for all segments with those sequences and of earlier generations. So one renaming puts it in their place: as soon as it has its
+ * name they count no more, and whoever finds them beside it removes them.
  *
  *    0  8 bytes  'TANDMSEG'
  *    8  u32      version, 1
@@ -68,11 +72,48 @@ export function newSegmentId(random: Random): SegmentId {
   return { low: (bytes.readUInt32LE(0) | 1) >>> 0, high: bytes.readUInt32LE(4) };
 }
 
-export const segmentFileName = (sequence: number): string => `${String(sequence).padStart(10, '0')}.seg`;
-export const sidecarFileName = (sequence: number): string => `${String(sequence).padStart(10, '0')}.idx`;
+/** What the name of a segment says. Sequences are given once and in order: a segment is older than those with higher ones. */
+export interface SegmentName {
+  readonly first: number;
+  /** As the header has it. */
+  readonly last: number;
+  /** 0: as it was written; otherwise one more than the highest of those it stands for. */
+  readonly generation: number;
+}
 
-/** The sequence of a file named by `segmentFileName` or `sidecarFileName`; undefined for other names. */
-export function sequenceOfFile(name: string, extension: 'seg' | 'idx'): number | undefined {
-  const match = /^(\d{10})\.(seg|idx)$/.exec(name);
-  return match === null || match[2] !== extension ? undefined : Number(match[1]);
+const NAME = /^(\d{10})(?:-(\d{10})-(\d{1,9}))?\.(seg|idx)$/;
+
+export const segmentFileName = (name: SegmentName): string => `${stemOf(name)}.seg`;
+export const sidecarFileName = (name: SegmentName): string => `${stemOf(name)}.idx`;
+
+function stemOf({ first, last, generation }: SegmentName): string {
+  const stem = digits(first);
+  return generation === 0 ? stem : `${stem}-${digits(last)}-${generation}`;
+}
+
+const digits = (sequence: number): string => String(sequence).padStart(10, '0');
+
+/** What `segmentFileName` or `sidecarFileName` made a name of; undefined for other names. */
+export function parseFileName(fileName: string, extension: 'seg' | 'idx'): SegmentName | undefined {
+  const match = NAME.exec(fileName);
+  if (match === null || match[4] !== extension) return undefined;
+  const first = Number(match[1]);
+  return match[2] === undefined
+    ? { first, last: first, generation: 0 }
+    : { first, last: Number(match[2]), generation: Number(match[3]) };
+}
+
+/** It had all its batches, durably, before it had its name: what is missing in it is damage, not an unfinished flush. */
+export const isWhole = ({ generation }: SegmentName): boolean => generation > 0;
+
+/** Whether `outer` stands for `inner`, which then counts no more. */
+export function replaces(outer: SegmentName, inner: SegmentName): boolean {
+  if (outer.generation === 0 || outer.first > inner.first || outer.last < inner.last) return false;
+  return outer.last - outer.first > inner.last - inner.first || outer.generation > inner.generation;
+}
+
+/** Those that count: no other one of `names` stands for them. Oldest first. */
+export function namesInForce(names: readonly SegmentName[]): SegmentName[] {
+  const made = names.filter(({ generation }) => generation > 0);
+  return names.filter((name) => !made.some((other) => replaces(other, name))).sort((a, b) => a.last - b.last);
 }

@@ -2,19 +2,13 @@
  * Makes segment files, one ahead of need, so that a full segment does not make appends wait for a new one. They are taken in the order of
  * their sequences: recovery relies on a segment being older than those after it.
  */
-import { join } from 'node:path';
 import type { Logger } from '../../../core/contracts/telemetry.ts';
 import type { Clock } from '../../../core/ports/clock.ts';
 import type { Disk, DiskFile } from '../../../core/ports/disk.ts';
 import type { Random } from '../../../core/ports/random.ts';
 import type { Segment } from './segment.ts';
-import {
-  encodeSegmentHeader,
-  newSegmentId,
-  SEGMENT_VERSION,
-  segmentFileName,
-  sidecarFileName,
-} from './segment-format.ts';
+import { segmentAt } from './segment.ts';
+import { encodeSegmentHeader, newSegmentId, SEGMENT_VERSION } from './segment-format.ts';
 
 /**
  * Files grow by so much at a time, ahead of what is written: an fdatasync within need not write metadata, and recovery does not read
@@ -58,7 +52,7 @@ export class SegmentSupply {
     this.#ready = undefined;
     if (ready !== undefined) return ready;
     const { segment, head } = this.#next();
-    this.#takenSequence = segment.sequence;
+    this.#takenSequence = segment.name.last;
     return { segment, file: this.#options.disk.createSync(segment.path, GROWTH_BYTES, head) };
   }
 
@@ -69,7 +63,7 @@ export class SegmentSupply {
     this.#inHand = this.#options.disk
       .create(segment.path, GROWTH_BYTES, head)
       .then((file) => {
-        if (segment.sequence > this.#takenSequence) {
+        if (segment.name.last > this.#takenSequence) {
           this.#ready = { segment, file };
           return;
         }
@@ -108,11 +102,7 @@ export class SegmentSupply {
       storeId,
       createdMs: clock.nowMs(),
     });
-    const path = join(folder, segmentFileName(sequence));
-    const sidecarPath = join(folder, sidecarFileName(sequence));
-    return {
-      segment: { journal: slot, sequence, path, sidecarPath, id, directory: undefined, isWarm: true },
-      head,
-    };
+    const name = { first: sequence, last: sequence, generation: 0 };
+    return { segment: { ...segmentAt(folder, slot, name, id), isWarm: true }, head };
   }
 }

@@ -1,12 +1,15 @@
 /** A segment as this process knows it, and the files and entries kept open for reading. */
+import { join } from 'node:path';
 import type { Disk, DiskFile } from '../../../core/ports/disk.ts';
 import type { SegmentId } from './batch-format.ts';
 import type { ExtentEntries, ExtentSummary } from './extent.ts';
+import type { SegmentName } from './segment-format.ts';
+import { segmentFileName, sidecarFileName } from './segment-format.ts';
 import type { SidecarDirectory } from './sidecar-format.ts';
 
 export interface Segment {
   readonly journal: number;
-  readonly sequence: number;
+  readonly name: SegmentName;
   readonly path: string;
   readonly sidecarPath: string;
   readonly id: SegmentId;
@@ -14,6 +17,15 @@ export interface Segment {
   directory: SidecarDirectory | undefined;
   /** Written a short time ago: its pages are surely in memory, reading does not block. */
   isWarm: boolean;
+  /** Compaction is copying it, or has put another one in its place: nobody else may delete its files. */
+  isInHand: boolean;
+}
+
+/** A segment of a journal's folder, not sealed as far as is known. */
+export function segmentAt(folder: string, journal: number, name: SegmentName, id: SegmentId): Segment {
+  const path = join(folder, segmentFileName(name));
+  const sidecarPath = join(folder, sidecarFileName(name));
+  return { journal, name, path, sidecarPath, id, directory: undefined, isWarm: false, isInHand: false };
 }
 
 /** What a sealed segment holds of a partition. */
