@@ -279,14 +279,7 @@ export const ERRORS = {
     'Subscribe to the channel first.',
   ),
   // consumers
-  TANDEM_CONSUMER_UNKNOWN: spec(
-    -32060,
-    404,
-    4060,
-    false,
-    'there is no such consumer',
-    'See "tandem consume" for the names.',
-  ),
+  TANDEM_CONSUMER_UNKNOWN: spec(-32060, 404, 4060, false, 'there is no such consumer', '"tandem consume" lists them.'),
   TANDEM_HANDLER_INVALID: spec(
     -32061,
     500,
