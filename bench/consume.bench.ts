@@ -96,8 +96,10 @@ async function consume(node: NodeUnderTest, backlog: number): Promise<number> {
   const total = (await stored(node)) - before;
   const round = `${before}`;
   writeFileSync(join(node.folder, 'round.txt'), round);
-  const isNewRound = (): boolean => readWindows(node).filter((window) => window.round === round).length >= WORKERS;
-  await until('both workers count anew', isNewRound);
+  // The spare too: which processes have a slot is not asked here.
+  const isNewRound = (): boolean =>
+    readWindows(node).filter((window) => window.round === round).length === node.workerPids().length;
+  await until('every process counts anew', isNewRound);
   await post(node, 'resume');
   let windows: Window[] = [];
   await until(
@@ -115,7 +117,6 @@ function readWindows(node: NodeUnderTest): Window[] {
   return node.workerPids().flatMap((pid) => {
     try {
       const window = JSON.parse(readFileSync(join(node.folder, `seen-${pid}.json`), 'utf8')) as Window;
-      // The spare has loaded the handlers too, and counts nothing.
       return window.round === '' ? [] : [window];
     } catch {
       return [];
