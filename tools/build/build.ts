@@ -9,5 +9,6 @@ execFileSync(join(PROJECT_ROOT, 'node_modules', '.bin', 'tsc'), ['-p', 'tsconfig
   cwd: PROJECT_ROOT,
   stdio: 'inherit',
 });
+// A module of the same name would be replaced by it.
 for (const path of globSync('**/*.{html,css,js}', { cwd: join(PROJECT_ROOT, 'src') }))
-  cpSync(join(PROJECT_ROOT, 'src', path), join(PROJECT_ROOT, 'dist', path));
+  cpSync(join(PROJECT_ROOT, 'src', path), join(PROJECT_ROOT, 'dist', path), { force: false, errorOnExist: true });

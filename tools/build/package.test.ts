@@ -8,6 +8,8 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { PROJECT_ROOT } from '../tidy/project-files.ts';
 
+const START_TIMEOUT_MS = 30_000;
+
 interface Packed {
   readonly filename: string;
   readonly files: readonly { readonly path: string }[];
@@ -33,7 +35,7 @@ test('the packed package runs where only its dependencies are', async (t) => {
     'dist/cli/main.js',
     'dist/index.d.ts',
     'dist/topology/worker-main.js',
-    'dist/listeners/http/live-page/live-page.html',
+    'dist/listeners/http/live-page/page.html',
     'config.schema.json',
     'LICENSE',
   ])
@@ -62,7 +64,10 @@ test('the packed package runs where only its dependencies are', async (t) => {
   let log = '';
   node.stderr.on('data', (chunk) => (log += chunk));
   const ended = once(node, 'close');
-  const ready = await Promise.race([once(node.stdout, 'data'), ended.then(() => assert.fail(log))]);
+  const ready = await Promise.race([
+    once(node.stdout, 'data', { signal: AbortSignal.timeout(START_TIMEOUT_MS) }).catch(() => assert.fail(log)),
+    ended.then(() => assert.fail(log)),
+  ]);
   const { listeners } = JSON.parse(String(ready[0])) as { listeners: { port: number }[] };
   const url = `http://127.0.0.1:${listeners[0]?.port}`;
   assert.equal(run(process.execPath, [bin, 'publish', 'orders', 'hello', '--url', url], folder), 'OK 0:0\n');

@@ -7,7 +7,7 @@ import { answerError, type Refusal } from './answers.ts';
 import { allowOrigin, answerPreflight } from './cors.ts';
 import { livez, readyz } from './health-route.ts';
 import type { HttpHub, RouteHandler } from './http-exchange.ts';
-import { livePage } from './live-page/live-page.ts';
+import { livePage } from './live-page/live-page-route.ts';
 import { publish } from './publish-route.ts';
 import { readRecords } from './records-route.ts';
 import { streamRecords } from './stream-route.ts';

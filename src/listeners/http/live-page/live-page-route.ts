@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { pageHeaders } from '../../../core/page-headers.ts';
 import type { HttpExchange } from '../http-exchange.ts';
 
-const part = (name: string): string => readFileSync(new URL(`./live-page.${name}`, import.meta.url), 'utf8');
+const part = (name: string): string => readFileSync(new URL(`./page.${name}`, import.meta.url), 'utf8');
 
 const DOCUMENT = part('html')
   .replace('<style></style>', () => `<style>${part('css')}</style>`)
