@@ -1,4 +1,4 @@
-// The live page's script, put into the page by live-page.ts. Everything that comes from records or the server is shown by textContent only.
+// The live page's script, put into the page by live-page-route.ts. Everything that comes from records or the server is shown by textContent only.
 // Bounded: ROWS_MAX rows, as many records waiting to be shown, PREVIEW_CHARS_MAX of each. One EventSource at a time.
 
 const ROWS_MAX = 200;
