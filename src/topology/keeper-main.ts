@@ -50,6 +50,8 @@ export async function runNode(options: NodeOptions): Promise<number> {
   process.title = `tandem keeper ${config.name}`;
   // Started by the launcher, this process must not outlive it.
   process.on('disconnect', () => process.exit(1));
+  // Listening for that must not keep it alive.
+  process.channel?.unref();
   const store = await ENGINES[config.engine].openNodeStore(config, logger);
   try {
     return await runKeeper(options, store, logger);
