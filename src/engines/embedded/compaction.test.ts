@@ -246,6 +246,40 @@ test('a damaged batch of a compacted segment is found: by reads, by the doctor, 
   }
 });
 
+test('a large batch of which one record lives is not copied again and again', async (t) => {
+  const folder = testFolder(t);
+  const engine = await openFor(t, folder, OPTIONS);
+  await ensure(engine, 1, 'long');
+  await appendTexts(
+    engine,
+    Array.from({ length: 100 }, () => 'x'.repeat(150)),
+    undefined,
+    LONG,
+  );
+  await appendTexts(engine, ['y'.repeat(5000)], undefined, LONG);
+  await until('it is sealed', () => filesOf(folder, '.idx').length === 1);
+  await engine.store.trim(LONG, 99);
+  const names = filesOf(folder, '.idx');
+  for (let i = 0; i < 3; i++) await engine.compact();
+  assert.deepEqual(filesOf(folder, '.idx'), names, 'the batch lives whole');
+  await engine.store.trim(LONG, 100);
+  await engine.applyRetention();
+  assert.deepEqual(filesOf(folder, '.idx'), []);
+});
+
+test('a segment that is not known stays between those that are compacted', async (t) => {
+  const folder = await mixedFolder(t);
+  const engine = await openFor(t, folder, OPTIONS);
+  const name = filesOf(folder, '.idx')[5] as string;
+  rmSync(join(journalOf(folder), name));
+  await engine.store.state(LONG);
+  await engine.compact();
+  await engine.close();
+  assert.ok(filesOf(folder, '.seg').includes(name.replace('.idx', '.seg')));
+  const next = await openFor(t, folder, OPTIONS);
+  assert.deepEqual(await readTexts(next, LONG), KEPT);
+});
+
 test('starts leave few files, however many', async (t) => {
   const folder = testFolder(t);
   const expected: string[] = [];
@@ -292,6 +326,32 @@ test('segments with living records of another slot wait until those are trimmed'
   assert.notEqual(filesOf(folder, '.seg')[0], name);
   await appendTexts(b, ['later'], undefined, other);
   assert.deepEqual([await readTexts(b, own), await readTexts(a, other)], [['own'], ['later']]);
+});
+
+test('what another journal holds of a partition between two segments keeps those apart', async (t) => {
+  const folder = testFolder(t);
+  const place = { topic: 'moved', partition: 1 };
+  const flood = { topic: 'flood', partition: 0 };
+  for (const [run, slots] of [1, 2, 1].entries()) {
+    const open = (_: unknown, slot: number) =>
+      openFor(t, folder, { ...OPTIONS, slot: { slot, slots, slotTerm: run + 1 } });
+    const engines = await Promise.all(Array.from({ length: slots }, open));
+    const [engine] = engines as [EmbeddedEngine];
+    await ensure(engine, 2, 'moved');
+    await ensure(engine, 2, 'flood');
+    await appendTexts(engine, [`run ${run}`], undefined, place);
+    if (slots === 1) await appendTexts(engine, ['x'.repeat(9000)], undefined, flood);
+    await Promise.all(engines.map((each) => each.close()));
+  }
+  const engine = await openFor(t, folder, OPTIONS);
+  await engine.store.trim(flood, 2);
+  await engine.compact();
+  assert.deepEqual(await readTexts(engine, place), ['run 0', 'run 1', 'run 2']);
+  const made = filesOf(folder, '.seg').filter((name) => name.includes('-'));
+  assert.equal(made.length, 2, 'each for itself');
+  await engine.close();
+  const next = await openFor(t, folder, OPTIONS);
+  assert.deepEqual(await readTexts(next, place), ['run 0', 'run 1', 'run 2']);
 });
 
 test('without space for the copy everything stays, and it is tried again', async (t) => {

@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { TestContext } from 'node:test';
 import { test } from 'node:test';
 import type { TandemError } from '../../core/errors.ts';
 import { afterKill, appendTexts, ensure, openFor, PLACE, readTexts, testFolder } from './testing/embedded-fixture.ts';
@@ -95,18 +96,26 @@ for (const code of ['EIO', 'ENOSPC'] as const)
     assert.deepEqual(await readTexts(engine), isFatal ? ['a'] : ['a', 'b']);
   });
 
-test('a real full file system: refused with a code, nothing acked is lost, it resumes by itself', async (t) => {
+/** A file system of a few MiB; undefined where none can be mounted: then the test is skipped. */
+function smallFileSystem(t: TestContext, mebibytes: number): string | undefined {
   const folder = mkdtempSync(join(tmpdir(), 'tandem-full-'));
   try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=3m', 'tandem-test', folder], { stdio: 'ignore' });
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${mebibytes}m`, 'tandem-test', folder], { stdio: 'ignore' });
   } catch {
+    rmSync(folder, { recursive: true });
     t.skip('SKIPPED: a small tmpfs could not be mounted (needs root)');
-    return;
+    return undefined;
   }
   t.after(() => {
     execFileSync('umount', ['-l', folder]);
     rmSync(folder, { recursive: true });
   });
+  return folder;
+}
+
+test('a real full file system: refused with a code, nothing acked is lost, it resumes by itself', async (t) => {
+  const folder = smallFileSystem(t, 3);
+  if (folder === undefined) return;
   const dataDir = join(folder, 'data');
   const engine = await openFor(t, dataDir);
   await ensure(engine);
@@ -137,4 +146,30 @@ test('a real full file system: refused with a code, nothing acked is lost, it re
   const again = await openFor(t, dataDir);
   assert.deepEqual(await readTexts(again), acked);
   await again.close();
+});
+
+test('a start on a real full file system is refused with a code that says to try again, and then succeeds', async (t) => {
+  const folder = smallFileSystem(t, 16);
+  if (folder === undefined) return;
+  const dataDir = join(folder, 'data');
+  const before = await openFor(t, dataDir);
+  await ensure(before);
+  await appendTexts(before, ['a', 'b'], { id: 'p', sequence: 1 });
+  // As kill -9 leaves it: the last segment is not sealed.
+  const killed = join(folder, 'killed');
+  execFileSync('cp', ['-r', '--sparse=always', dataDir, killed]);
+  await before.close();
+  rmSync(dataDir, { recursive: true });
+  const ballast = join(folder, 'ballast');
+  assert.throws(() => writeFileSync(ballast, Buffer.alloc(32 * 1024 * 1024)), { code: 'ENOSPC' });
+  for (let attempt = 0; attempt < 3; attempt++) {
+    const error = (await openFor(t, killed).catch((e: unknown) => e)) as TandemError;
+    assert.deepEqual([error.code, error.retryable], ['TANDEM_DISK_FULL', true]);
+  }
+  rmSync(ballast);
+  const engine = await openFor(t, killed);
+  assert.deepEqual(await readTexts(engine), ['a', 'b']);
+  assert.equal(await engine.store.lastSequence(PLACE, 'p'), 2);
+  await appendTexts(engine, ['c']);
+  await engine.close();
 });

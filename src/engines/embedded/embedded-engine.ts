@@ -2,7 +2,8 @@
  * The embedded engine: the whole engine contract on files of one folder, for the worker processes of one node.
  *
  *   <dataDir>/state.db                      topics, epochs, terms, leases, committed offsets, producers (state-database.ts)
- *   <dataDir>/journal-<slot>/<n>.seg, .idx  segments and their sidecars (log/segment-format.ts, log/sidecar-format.ts)
+ *   <dataDir>/journal-<slot>/<n>.seg, .idx  segments and their sidecars (log/segment-format.ts, log/sidecar-format.ts), made smaller
+ *                                           and fewer by compaction (compactor.ts)
  *   <dataDir>/journal-<slot>/lock           held by the process that writes the journal (exclusive-lock.ts)
  *   <dataDir>/run/slot-<slot>.sock          where the other slots' processes reach this one (peers/)
  *

@@ -23,6 +23,8 @@ const VERSION = 1;
 const BUSY_TIMEOUT_MS = 2000;
 const SQLITE_BUSY = 5;
 const SQLITE_FULL = 13;
+/** The shared memory file could not grow: there is no space. */
+const SQLITE_IOERR_SHMSIZE = 4874;
 
 const SCHEMA = `
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -92,7 +94,8 @@ export function storeError(error: unknown): TandemError {
   if (error instanceof TandemError) return error;
   const { errcode, code, message } = error as { errcode?: number; code?: string; message?: string };
   if (code === 'ERR_INVALID_STATE') return new TandemError('TANDEM_DRAINING', { cause: error });
-  const isFull = (errcode ?? 0) % 256 === SQLITE_FULL || code === 'ENOSPC' || code === 'EDQUOT';
+  const isFull =
+    (errcode ?? 0) % 256 === SQLITE_FULL || errcode === SQLITE_IOERR_SHMSIZE || code === 'ENOSPC' || code === 'EDQUOT';
   return new TandemError(isFull ? 'TANDEM_DISK_FULL' : 'TANDEM_STORE_FAILED', {
     detail: `state database: ${message ?? String(error)}`,
     cause: error,

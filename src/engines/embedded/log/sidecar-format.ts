@@ -21,6 +21,8 @@ const MAGIC = 'TANDMIDX';
 const VERSION = 1;
 const ROW_BYTES = 72;
 const ENTRY_BYTES = 16;
+const ENTRY_WORDS = ENTRY_BYTES / 4;
+const HIGH = 0x1_0000_0000;
 
 /** FNV-1a over `topic/partition`. */
 function extentHash(topic: string, partition: number): number {
@@ -87,14 +89,17 @@ function encodeHeader(facts: SidecarFacts, rows: number, nameBytes: number): Buf
 
 /** Returns where they end. */
 function encodeEntries(extent: GrowingExtent, target: Buffer, start: number): number {
-  let at = start;
-  for (let i = 0; i < extent.count; i++) {
-    target.writeUInt32LE(extent.positions[i] as number, at);
-    target.writeUInt32LE(extent.bytesBefore[i] as number, at + 4);
-    writeU64(target, extent.firstOffsets[i] as number, at + 8);
-    at += ENTRY_BYTES;
+  const { count, positions, bytesBefore, firstOffsets } = extent;
+  // Hundreds of thousands at a time: whole numbers at once (little-endian, as all platforms that there are).
+  const words = new Uint32Array(target.buffer, target.byteOffset + start, count * ENTRY_WORDS);
+  for (let i = 0, at = 0; i < count; i++, at += ENTRY_WORDS) {
+    const firstOffset = firstOffsets[i] as number;
+    words[at] = positions[i] as number;
+    words[at + 1] = bytesBefore[i] as number;
+    words[at + 2] = firstOffset % HIGH;
+    words[at + 3] = firstOffset / HIGH;
   }
-  return at;
+  return start + count * ENTRY_BYTES;
 }
 
 function writeRow(
@@ -225,10 +230,11 @@ export function decodeEntries(bytes: Buffer, place: EntriesPlace): ExtentEntries
   const positions = new Uint32Array(place.count);
   const bytesBefore = new Uint32Array(place.count);
   const firstOffsets = new Float64Array(place.count);
-  for (let i = 0; i < place.count; i++) {
-    positions[i] = bytes.readUInt32LE(i * ENTRY_BYTES);
-    bytesBefore[i] = bytes.readUInt32LE(i * ENTRY_BYTES + 4);
-    firstOffsets[i] = readU64(bytes, i * ENTRY_BYTES + 8);
+  const words = new Uint32Array(new Uint8Array(bytes).buffer);
+  for (let i = 0, at = 0; i < place.count; i++, at += ENTRY_WORDS) {
+    positions[i] = words[at] as number;
+    bytesBefore[i] = words[at + 1] as number;
+    firstOffsets[i] = (words[at + 3] as number) * HIGH + (words[at + 2] as number);
   }
   return { count: place.count, positions, firstOffsets, bytesBefore };
 }
