@@ -38,6 +38,8 @@ interface EngineEntry {
   openNodeStore(config: TandemConfig, logger: Logger): Promise<NodeStore>;
   /** For workers: loads the modules. */
   load(): Promise<OpenEngine>;
+  /** For a spare, when it has nothing to do: makes `OpenEngine` quick. */
+  warmUp(): Promise<void>;
 }
 
 export const ENGINES: { readonly [kind in EngineKind]: EngineEntry } = {
@@ -47,6 +49,10 @@ export const ENGINES: { readonly [kind in EngineKind]: EngineEntry } = {
       const { openEmbeddedEngine } = await import('../engines/embedded/embedded-engine.ts');
       return (config, slot, logger) =>
         openEmbeddedEngine({ dataDir: config.dataFolder, slot, limits: config.limits, logger, onFailed: endProcess });
+    },
+    async warmUp() {
+      const { warmUpRecovery } = await import('../engines/embedded/warm-up.ts');
+      warmUpRecovery();
     },
   },
   memory: {
@@ -58,6 +64,7 @@ export const ENGINES: { readonly [kind in EngineKind]: EngineEntry } = {
         return Promise.resolve(openMemoryEngine(options));
       };
     },
+    warmUp: () => Promise.resolve(),
   },
 };
 

@@ -15,9 +15,13 @@ import { buildWorker } from './build-worker.ts';
 import { ENGINES, type OpenEngine, type OpenedEngine } from './engine-table.ts';
 import { loadSecureContexts } from './tls-files.ts';
 
+/** After it was loaded: who gets a slot at once is not held up. */
+const WARM_UP_DELAY_MS = 200;
+
 class TandemWorker implements WorkerBuilder {
   #config: TandemConfig | undefined;
   #openEngine: OpenEngine | undefined;
+  #hasSlot = false;
   #secureContexts: readonly (SecureContext | undefined)[] = [];
   #opened: { readonly slot: WorkerSlot; readonly engine: OpenedEngine; readonly logger: Logger } | undefined;
 
@@ -27,9 +31,16 @@ class TandemWorker implements WorkerBuilder {
     this.#secureContexts = loadSecureContexts(config.listen);
     this.#openEngine = await ENGINES[config.engine].load();
     await loadHandlers(config);
+    setTimeout(() => void this.#warmUp(config), WARM_UP_DELAY_MS).unref();
+  }
+
+  /** Only a spare: whoever has a slot has better things to do. */
+  async #warmUp({ engine }: TandemConfig): Promise<void> {
+    if (!this.#hasSlot) await ENGINES[engine].warmUp();
   }
 
   async open(slot: WorkerSlot): Promise<void> {
+    this.#hasSlot = true;
     const config = present(this.#config);
     const logger = createLogger({ level: logLevel(), base: { worker: slot.slot, term: slot.slotTerm } });
     this.#opened = { slot, engine: await present(this.#openEngine)(config, slot, logger), logger };
