@@ -17,7 +17,12 @@ const SHAPES = [
   { inFlight: 1, ratioMin: 1.25 },
   { inFlight: 16, ratioMin: 5 },
 ] as const;
-const SUBSCRIBE = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'subscribe', params: { channel: 'data_queue' } });
+export const SUBSCRIBE = JSON.stringify({
+  jsonrpc: '2.0',
+  id: 1,
+  method: 'subscribe',
+  params: { channel: 'data_queue' },
+});
 
 export const fanoutBench: Bench = async (say) => {
   const measures: Measure[] = [];
@@ -67,7 +72,7 @@ async function fanoutOfWs(inFlight: number): Promise<FanoutResult> {
   }
 }
 
-async function runFanout(args: FanoutArguments): Promise<FanoutResult> {
+export async function runFanout(args: FanoutArguments): Promise<FanoutResult> {
   const { stdout } = await promisify(execFile)(process.execPath, [FANOUT_MAIN, JSON.stringify(args)]);
   return JSON.parse(stdout) as FanoutResult;
 }

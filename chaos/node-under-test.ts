@@ -28,7 +28,7 @@ export class NodeUnderTest {
     const config = `name: drill
 data: ./data
 # A drill kills more often than any budget allows.
-workers: { count: ${workers}, restartCountMax: 1000 }
+workers: { count: ${workers}, restartCountMax: 1000, heartbeatTimeoutMs: 2000 }
 listen:
   - http://127.0.0.1:${http}
   - tcp://127.0.0.1:${lines}?topic=data_queue
