@@ -209,15 +209,26 @@ class Run {
   async #tear(engine: EmbeddedEngine, folder: string, bytes: number): Promise<void> {
     const journal = join(folder, 'journal-0');
     const names = readdirSync(journal).filter((name) => name.endsWith('.seg'));
-    const contents = new Map(names.map((name) => [name, readFileSync(join(journal, name))]));
+    const contents = new Map(names.map((name) => [name, bytesOf(join(journal, name))]));
     await appendTexts(engine, ['torn '.repeat(100)], { id: 'torn', sequence: 1 }, { topic: 't', partition: 0 });
     for (const [name, old] of contents) {
-      const now = readFileSync(join(journal, name));
+      const now = bytesOf(join(journal, name));
+      if (old === undefined || now === undefined) continue;
       const at = now.findIndex((byte, i) => byte !== old[i]);
       if (at < 0 || at >= old.length) continue;
       now.copy(old, at, at, Math.min(at + bytes, at + 500));
       writeFileSync(join(this.#folder, 'journal-0', name), old);
     }
+  }
+}
+
+/** undefined: compaction has removed it. */
+function bytesOf(path: string): Buffer | undefined {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
   }
 }
 

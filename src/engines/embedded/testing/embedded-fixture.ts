@@ -32,9 +32,16 @@ export async function openFor(
 
 /** The folder as kill -9 would leave it now, as a folder of its own: what the processes hold in memory is not in it. */
 export function afterKill(t: TestContext, dataDir: string): string {
-  const copy = testFolder(t);
-  cpSync(dataDir, copy, { recursive: true, filter: (path) => !path.endsWith('.sock') });
-  return copy;
+  for (let attempt = 1; ; attempt++) {
+    const copy = testFolder(t);
+    try {
+      cpSync(dataDir, copy, { recursive: true, filter: (path) => !path.endsWith('.sock') });
+      return copy;
+    } catch (error) {
+      // A thread that works for the engine has renamed or removed a file just now.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || attempt === 50) throw error;
+    }
+  }
 }
 
 export const ensure = (engine: Engine, partitions = 1, name = PLACE.topic, retention = {}) =>
