@@ -61,6 +61,9 @@ export function resolveConfig(
     admin,
     workers,
     topics: resolveTopics(input, named, topicDefaults, limits, resolution),
+    fixedTopics: Object.entries(input.topics ?? {}).flatMap(([name, given]) =>
+      given?.partitions === undefined ? [] : [name],
+    ),
     topicDefaults,
     consumers,
     push: resolvePush(input, limits),

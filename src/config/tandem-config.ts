@@ -20,6 +20,8 @@ export interface TandemConfig {
   readonly workers: WorkersConfig;
   /** Declared ones and those that listeners and consumers name. */
   readonly topics: readonly TopicInfo[];
+  /** Names of those whose number of partitions is written down; others keep what they were created with. */
+  readonly fixedTopics: readonly string[];
   /** For topics that are created by their first record. */
   readonly topicDefaults: Omit<TopicInfo, 'name'>;
   readonly consumers: readonly ConsumerConfig[];

@@ -48,11 +48,11 @@ export class Committer {
     this.committed = isCommitted ? position.offset : null;
   }
 
-  /** Everything below `offset` is finished. */
-  advance(offset: number): void {
+  /** Everything below `offset` is finished. `isUrgent`: at once, so that a crash soon after does not do it again (a dead letter). */
+  advance(offset: number, isUrgent = false): void {
     this.#wanted = offset;
     if (offset === this.committed || this.#isClosed) return;
-    if (this.#failures === 0 && offset - (this.committed ?? 0) >= COMMIT_RECORDS) this.#commitSoon(0);
+    if (this.#failures === 0 && (isUrgent || offset - (this.committed ?? 0) >= COMMIT_RECORDS)) this.#commitSoon(0);
     else this.#commitSoon(Math.min(COMMIT_INTERVAL_MS * 2 ** this.#failures, COMMIT_RETRY_MS_MAX));
   }
 

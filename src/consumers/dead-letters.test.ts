@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { TandemError } from '../core/errors.ts';
 import { keyed, openBench, TOPIC, until, untilWithTime } from './consumers.fixture.ts';
 import type { HandlerRecord } from './handler-api.ts';
 
@@ -72,6 +73,7 @@ test('killed between the letter and the commit: a second letter, never none', as
   };
   const consumers = [{ retry: { ...retry, attemptsMax: 1 } }];
   const first = bench.openWorker({ consumers, module });
+  first.engine.groups.commit = () => Promise.reject(new TandemError('TANDEM_STORE_FAILED'));
   await bench.append('bad');
   await first.consumers.start();
   await until(() => bench.shared.findTopic(DEAD) !== undefined, 'the dead topic');

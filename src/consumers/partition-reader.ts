@@ -59,6 +59,8 @@ export class PartitionReader {
   readonly #attempts: Attempts;
   readonly #lanes: KeyLanes;
   readonly #committer: Committer;
+  /** Of the consumer, when the progress was last told. */
+  #lettersSeen = 0;
   readonly #stopSignal = new AbortController();
   #position: Position | undefined;
   /** Where it was when the store said that this place is no longer there. */
@@ -173,7 +175,11 @@ export class PartitionReader {
       clock,
       random,
       logger,
-      onProgress: () => this.#committer.advance(this.#offsets.lowest),
+      onProgress: () => {
+        const isBuried = totals.deadLettered !== this.#lettersSeen;
+        this.#lettersSeen = totals.deadLettered;
+        this.#committer.advance(this.#offsets.lowest, isBuried);
+      },
       onGone,
     });
   }

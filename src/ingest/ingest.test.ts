@@ -106,10 +106,12 @@ test('a producer: repeats get their first places, and a refused record uses up i
   const again = sink();
   const resent = await ingest.openLane({ topic: 't', sink: again, producer: { id: 'p', sequence: 2 } });
   assert.equal(resent.lastSequence, 5);
-  for (const text of ['bb', '', 'four', 'five', 'six']) resent.addData(Buffer.from(text));
+  resent.addData(Buffer.from('bb'));
+  resent.addData(Buffer.from(''));
+  resent.refuse(new TandemError('TANDEM_RECORD_TOO_LARGE'));
+  for (const text of ['five', 'six']) resent.addData(Buffer.from(text));
   await settled(ingest);
-  assert.deepEqual(again.answers.at(-1), '0:4');
-  assert.deepEqual(again.answers.slice(0, 2), ['0:1 again', '0:2 again']);
+  assert.deepEqual(again.answers, ['0:1 again', '0:2 again', 'TANDEM_RECORD_TOO_LARGE', '0:3 again', '0:4']);
   assert.deepEqual(await texts('t'), ['a', 'bb', '', 'five', 'six']);
 });
 
@@ -227,4 +229,16 @@ test('refuses what is not valid, by code', async () => {
   await assert.rejects(open.append({ topic: 't', records, partition: 2 }), rejectsWith('TANDEM_PARTITION_UNKNOWN'));
   await open.drain();
   await assert.rejects(open.append({ topic: 't', records }), rejectsWith('TANDEM_DRAINING'));
+});
+
+test('a sequence that was left out can no longer be stored, and is not called a repeat', async () => {
+  const { ingest, texts } = setUp();
+  const publish = (sequence: number) =>
+    ingest.append({ topic: 't', records: [{ data: Buffer.from(`${sequence}`) }], producer: { id: 'p', sequence } });
+  await publish(1);
+  await publish(5);
+  await assert.rejects(publish(3), rejectsWith('TANDEM_PRODUCER_INVALID'));
+  assert.equal((await publish(5))[0]?.isDuplicate, true);
+  assert.equal((await publish(6))[0]?.isDuplicate, false);
+  assert.deepEqual(await texts('t'), ['1', '5', '6']);
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -43,4 +43,14 @@ test('who was taken off the roll is left alone', { skip }, async (t) => {
   roll.add(pid);
   roll.remove(pid);
   assert.deepEqual(await roll.endAll(), []);
+});
+
+test('the processes of the node that the folder was copied from are left alone', { skip }, async (t) => {
+  const { folder, child, pid, roll } = setUp(t);
+  roll.add(pid);
+  const copy = `${folder}-copy`;
+  cpSync(folder, copy, { recursive: true });
+  t.after(() => rmSync(copy, { recursive: true, force: true }));
+  assert.deepEqual(await new ProcessRoll(copy).endAll(), []);
+  assert.equal(child.signalCode, null);
 });

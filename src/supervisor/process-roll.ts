@@ -2,10 +2,11 @@
  * The roll of a node's worker processes, as files of a folder, so that the next keeper finds those that outlived theirs. A worker ends by
  * itself when its keeper dies, but a stopped or hung one cannot, and would hold its journal and its UDP sockets for ever.
  *
- * File `<pid>` holds the process's start time (field 22 of /proc/<pid>/stat): a pid that was given to another process is left alone.
+ * File `<pid>` holds the process's start time (field 22 of /proc/<pid>/stat) and the identity of the folder: a pid that was given to
+ * another process is left alone, and so are the processes of the node that a data folder was copied from.
  * Only where there is /proc (Linux); elsewhere nothing is kept and nothing ended.
  */
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { TandemError } from '../core/errors.ts';
 
@@ -17,15 +18,18 @@ const START_TIME_FIELD = 19;
 
 export class ProcessRoll {
   readonly #folder: string;
+  readonly #folderId: string;
 
   constructor(folder: string) {
     this.#folder = folder;
     mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const { dev, ino } = statSync(folder);
+    this.#folderId = `${dev}:${ino}`;
   }
 
   add(pid: number): void {
     const startTime = startTimeOf(pid);
-    if (startTime !== undefined) writeFileSync(join(this.#folder, String(pid)), startTime);
+    if (startTime !== undefined) writeFileSync(join(this.#folder, String(pid)), this.#entry(startTime));
   }
 
   remove(pid: number): void {
@@ -40,8 +44,8 @@ export class ProcessRoll {
     const living: number[] = [];
     for (const name of readdirSync(this.#folder)) {
       const pid = Number(name);
-      const startTime = readFileSync(join(this.#folder, name), 'utf8');
-      if (startTimeOf(pid) === startTime) {
+      const startTime = startTimeOf(pid);
+      if (startTime !== undefined && readFileSync(join(this.#folder, name), 'utf8') === this.#entry(startTime)) {
         living.push(pid);
         process.kill(pid, 'SIGKILL');
       }
@@ -58,6 +62,10 @@ export class ProcessRoll {
     }
     for (const name of readdirSync(this.#folder)) this.remove(Number(name));
     return living;
+  }
+
+  #entry(startTime: string): string {
+    return `${startTime} ${this.#folderId}`;
   }
 }
 

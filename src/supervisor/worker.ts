@@ -38,7 +38,16 @@ export function runWorker(builder: WorkerBuilder, logger: Logger): void {
     process.exit(1);
   };
   process.on('uncaughtException', fail);
-  process.on('unhandledRejection', fail);
+  // Tandem's own code leaves no promise unhandled and rejects with its own errors: any other one is a handler's, and must not take the
+  // worker's connections down with it.
+  process.on('unhandledRejection', (thrown) => {
+    if (thrown instanceof TandemError) fail(thrown);
+    else
+      logger.error('handler_rejection_unhandled', {
+        problem: String(thrown),
+        stack: (thrown as Error | undefined)?.stack,
+      });
+  });
   const worker = new Worker(builder, link);
   process.on('message', (message, handle) => void worker.receive(message as ToWorker, handle).catch(fail));
   setInterval(() => worker.beat(), HEARTBEAT_MS);

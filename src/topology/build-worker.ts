@@ -12,7 +12,7 @@ import { pathToFileURL } from 'node:url';
 import type { ConsumerReport, TopicReport } from '../admin/reports.ts';
 import type { TandemConfig } from '../config/tandem-config.ts';
 import { type Consumers, createConsumers } from '../consumers/consumers.ts';
-import type { Engine, TopicInfo } from '../core/contracts/engine.ts';
+import type { Engine, TopicCatalog, TopicInfo } from '../core/contracts/engine.ts';
 import type { Health } from '../core/contracts/health.ts';
 import type { Ingest } from '../core/contracts/ingest.ts';
 import type { Logger, MetricSample, MetricSource } from '../core/contracts/telemetry.ts';
@@ -70,12 +70,21 @@ export async function buildWorker(parts: WorkerParts): Promise<WorkerRuntime> {
   const listeners = config.listen.map((listen, index) => createListener(listen, index, outer));
 
   // Each slot, so that none has to wait for another; it costs nothing where they exist.
-  for (const topic of config.topics) await topics.ensure(topic);
+  for (const topic of config.topics) await ensureTopic(topics, topic, config.fixedTopics.includes(topic.name));
   await consumers.start();
   const { engine: counted } = parts;
   const engineMetrics: MetricSource = { metrics: () => counted.metrics?.() ?? [] };
   const sources = [createProcessMetrics(), engineMetrics, ingest, queues, push, consumers];
   return new NodeWorker({ config, engine, appends, ingest, push, consumers, listeners, sources });
+}
+
+/**
+ * The default number of partitions counts at creation only: more cores, and so more workers, at a later start must not move keys and
+ * producers to other partitions.
+ */
+async function ensureTopic(topics: TopicCatalog, topic: TopicInfo, isFixed: boolean): Promise<void> {
+  const found = isFixed ? undefined : await topics.find(topic.name);
+  await topics.ensure(found === undefined ? topic : { ...topic, partitions: found.partitions });
 }
 
 /** What a topic gets that its first record creates. */

@@ -103,7 +103,8 @@ export interface RecordStore {
   /**
    * Appends one batch. Atomic per batch: all records not seen before, or none. Offsets are dense, in order of the calls per partition and
    * process. Resolves only when the records are durable (as capable) and readable. With a producer: sequences at or below the last stored
-   * one of that producer in that partition are not stored again. Appends called in the same tick share one flush.
+   * one of that producer in that partition are not stored again; one known to have been left out
+   * before higher ones is refused (TANDEM_PRODUCER_INVALID). Appends called in the same tick share one flush.
    * A rejected append may be repeated with the same producer and sequence. After a rejected append of a producer, later appends of the same
    * producer that were called before the rejection was known are rejected too (no holes).
    * Errors: TANDEM_TOPIC_UNKNOWN, TANDEM_PARTITION_UNKNOWN, TANDEM_BATCH_TOO_LARGE, TANDEM_DISK_FULL, TANDEM_STORE_FAILED,

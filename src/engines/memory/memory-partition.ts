@@ -150,6 +150,12 @@ export class MemoryPartition {
       const isKnown = place !== undefined && place.sequence <= at;
       const runEnd = place === undefined ? end : isKnown ? place.sequence + place.count : place.sequence;
       const next = Math.min(runEnd, end);
+      // Between two remembered places nothing was stored; before the first one it may have been.
+      if (place !== undefined && !isKnown && place !== places[0])
+        throw new TandemError('TANDEM_PRODUCER_INVALID', {
+          detail: `sequence ${at} was left out`,
+          data: { sequence: at },
+        });
       const firstOffset = isKnown ? place.firstOffset + at - place.sequence : -1;
       runs.push({ count: next - at, firstOffset, isDuplicate: true });
       sequence = next;

@@ -26,6 +26,7 @@ export class TcpConnection implements AckSink {
   readonly #framer: Framer;
   #state: State = 'greeting';
   #greeting: Greeting | undefined;
+  #greetingTimer: NodeJS.Timeout | undefined;
   #lane: Lane | undefined;
   #hasProducer = false;
   #answers: Answer[] = [];
@@ -43,8 +44,10 @@ export class TcpConnection implements AckSink {
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
     socket.on('end', () => this.#inputEnded());
     socket.on('drain', () => this.#clientTookAnswers());
-    socket.setTimeout(options.authenticator.isRequired ? options.limits.headerTimeoutMs : options.limits.idleTimeoutMs);
+    socket.setTimeout(options.limits.idleTimeoutMs);
+    if (options.authenticator.isRequired) this.#limitGreeting();
     socket.on('timeout', () => this.#idle());
+    socket.on('close', () => clearTimeout(this.#greetingTimer));
   }
 
   /** Takes no more input; answers what is in hand, then ends. */
@@ -97,9 +100,20 @@ export class TcpConnection implements AckSink {
     }
   }
 
+  /** A HELLO that was begun, or is needed, must be there in time, however it trickles in. */
+  #limitGreeting(): void {
+    this.#greetingTimer ??= setTimeout(() => {
+      if (this.#state === 'greeting') this.#fail(new TandemError('TANDEM_SESSION_IDLE'));
+    }, this.#options.limits.headerTimeoutMs).unref();
+  }
+
   #greet(chunk: Buffer): void {
     const greeted = this.#greeting?.push(chunk);
-    if (greeted === undefined) return;
+    if (greeted === undefined) {
+      this.#limitGreeting();
+      return;
+    }
+    clearTimeout(this.#greetingTimer);
     this.#greeting = undefined;
     this.#state = 'opening';
     this.#socket.pause();
@@ -107,7 +121,6 @@ export class TcpConnection implements AckSink {
       .then(() => {
         if (this.#state !== 'opening') return;
         this.#state = 'open';
-        this.#socket.setTimeout(this.#options.limits.idleTimeoutMs);
         if (greeted.rest.length > 0) this.#read(greeted.rest);
         this.#resume();
       })

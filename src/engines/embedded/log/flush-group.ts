@@ -72,8 +72,11 @@ export class FlushGroup {
   assign(append: PendingAppend): void {
     try {
       this.#assign(append);
-    } catch (error) {
-      this.refuse(append, error as TandemError);
+    } catch (thrown) {
+      const error = thrown as TandemError;
+      // What can never be stored holds nothing up.
+      if (error.code === 'TANDEM_PRODUCER_INVALID') append.reject(error);
+      else this.refuse(append, error);
     }
   }
 

@@ -62,6 +62,7 @@ export class Journal {
   #isFlushing = false;
   #syncMs = 0.1;
   #failure: TandemError | undefined;
+  #isDiskFull = false;
   #whenIdle: (() => void)[] = [];
   readonly counters = { flushes: 0, records: 0, bytes: 0, diskFull: 0, syncSeconds: 0 };
 
@@ -183,6 +184,8 @@ export class Journal {
     if (syncMs < this.#syncMs) this.#syncMs -= STEP_MS;
     else if (this.#buffer.byteLength <= SYNC_BYTES_MAX)
       this.#syncMs = Math.min(SYNC_MS_CEILING, this.#syncMs + STEP_MS);
+    if (this.#isDiskFull) this.#options.logger.info('disk_has_space', { file: this.#segment.path });
+    this.#isDiskFull = false;
     const { counters } = this;
     counters.flushes++;
     counters.records += group.records;
@@ -264,6 +267,9 @@ export class Journal {
     if (error instanceof TandemError) return error;
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOSPC' || code === 'EDQUOT') {
+      if (!this.#isDiskFull)
+        this.#options.logger.warn('disk_full', { file: this.#segment.path, consequence: 'appends are refused' });
+      this.#isDiskFull = true;
       this.counters.diskFull++;
       return new TandemError('TANDEM_DISK_FULL', { detail: this.#segment.path, cause: error });
     }

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { advanceWindow, EMPTY_WINDOW, PRODUCER_RUNS_MAX, placesOf, repeatedCount } from './producer-window.ts';
 
-test('every repeat gets its first place, or -1 once it is forgotten', () => {
+test('every repeat gets its first place, or -1 once it is forgotten; what was left out is refused', () => {
   const step = fc.record({
     back: fc.nat(6),
     count: fc.integer({ min: 1, max: 5 }),
@@ -19,6 +19,12 @@ test('every repeat gets its first place, or -1 once it is forgotten', () => {
         const sequence = Math.max(1, window.lastSequence + 1 + skipped - back);
         const repeated = repeatedCount(window, sequence, count);
         assert.equal(repeated, Math.max(0, Math.min(count, window.lastSequence - sequence + 1)));
+        const remembered = window.runs[0] ?? 0;
+        const isLeftOut = (s: number): boolean => s > remembered && !places.has(s);
+        if (Array.from({ length: repeated }, (_, i) => sequence + i).some(isLeftOut)) {
+          assert.throws(() => placesOf(window, sequence, repeated), { code: 'TANDEM_PRODUCER_INVALID' });
+          continue;
+        }
         let at = sequence;
         for (const run of repeated === 0 ? [] : placesOf(window, sequence, repeated)) {
           assert.ok(run.isDuplicate && run.count > 0);
