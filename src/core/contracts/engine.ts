@@ -15,6 +15,12 @@ export interface Engine {
   readonly store: RecordStore;
   readonly groups: GroupStore;
   readonly leases: LeaseStore;
+  /**
+   * Raises the store's term, durably: from here on every write that needs the right to be active (append, commit, trim, claim of a partition,
+   * pause) under an older term is refused (TANDEM_TERM_FENCED), and none that was not acknowledged by now is acknowledged later, whichever
+   * process holds it. A new active claims before it reads. Idempotent for the same term; an older one than the current: TANDEM_TERM_FENCED.
+   */
+  claim(term: number): Promise<void>;
   /** Asks the live store who it is: name and version, e.g. `embedded 1`, `redis 7.0.15`. */
   identity(): Promise<string>;
   /** Finishes appends in hand, gives up leases and memberships. Idempotent. */
@@ -26,7 +32,10 @@ export interface EngineCapabilities {
   readonly isDurable: boolean;
   /** Several processes may open the same data at once. */
   readonly isShared: boolean;
-  /** Leases end by proof of death (kernel), not by time-out. */
+  /**
+   * Leases end by release or with the process that holds them, as the kernel proves, and never by time-out (`ttlMs` means nothing). False: by
+   * release or time-out, as the store judges.
+   */
   readonly provesDeath: boolean;
   /** `close` and open again finds the data. */
   readonly reopens: boolean;
@@ -179,21 +188,34 @@ export interface GroupStore {
 
 export interface LeaseGrant {
   readonly name: string;
+  /** One incarnation of a node, `name/incarnation`: a process that is started again is another holder. */
   readonly holder: string;
   /** Strictly increasing over all grants of all names in this store. */
   readonly term: number;
 }
 
+/** For whom a released lease is kept, and for how long, so that a planned transfer cannot be overtaken. A preference, never a proof. */
+export interface LeaseReservation {
+  readonly holder: string;
+  readonly forMs: number;
+}
+
 export interface LeaseStore {
   /**
-   * Grants the lease if it is free, released, expired (as judged by the store) or already held by `holder` (a new, higher term then too).
-   * undefined: someone else holds it. Durable at return.
+   * Grants the lease if it is free, released (and not reserved for another), ended (see EngineCapabilities.provesDeath), or already held by
+   * `holder` through this store object (a new, higher term then too, and the older grant ends).
+   * undefined: someone else holds it, or it is reserved. Durable at return.
    */
   acquire(name: string, holder: string, ttlMs: number): Promise<LeaseGrant | undefined>;
-  /** Extends it by `ttlMs` from now. False: it is no longer this grant's. */
+  /** Extends it by `ttlMs` from now, as the store's clock counts. False: it is no longer this grant's. */
   renew(grant: LeaseGrant, ttlMs: number): Promise<boolean>;
-  /** Ends it now, if it is still this grant's. */
-  release(grant: LeaseGrant): Promise<void>;
+  /** Ends it now, if it is still this grant's, and reserves it if asked. */
+  release(grant: LeaseGrant, reserveFor?: LeaseReservation): Promise<void>;
+  /**
+   * A term above all earlier ones of this store, issued only while `grant` is the lease's current one, in one atomic step; durable at return.
+   * For what acts under the lease (workers). Errors: TANDEM_TERM_FENCED.
+   */
+  issueTerm(grant: LeaseGrant): Promise<number>;
   /** Who holds it now; undefined: nobody. */
   holder(name: string): Promise<LeaseGrant | undefined>;
 }
