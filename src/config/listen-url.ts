@@ -43,7 +43,7 @@ export function readAdmin(
   input: ListenInput,
   folder: string,
   report: Report,
-): { readonly config: AdminConfig; readonly isInsecure: boolean } | undefined {
+): { readonly config: Omit<AdminConfig, 'isDefault'>; readonly isInsecure: boolean } | undefined {
   const read = readListener(input, folder, report);
   if (read === undefined) return undefined;
   if (read.config.protocol !== 'http') {

@@ -25,6 +25,7 @@ import { type ConfigPath, pathText } from './schema-tree.ts';
 import type {
   AdminConfig,
   AuthConfig,
+  ClusterConfig,
   ListenConfig,
   PushConfig,
   TandemConfig,
@@ -60,6 +61,7 @@ export function resolveConfig(
     listen,
     admin,
     workers,
+    cluster: resolveCluster(input, resolution),
     topics: resolveTopics(input, named, topicDefaults, limits, resolution),
     fixedTopics: Object.entries(input.topics ?? {}).flatMap(([name, given]) =>
       given?.partitions === undefined ? [] : [name],
@@ -114,14 +116,14 @@ function resolveAdmin(
   const read = readAdmin(given, resolution.folder, (problem, accepted) =>
     resolution.problem(path, { problem, accepted }),
   );
-  if (read === undefined) return { url: DEFAULT_ADMIN, host: '127.0.0.1', port: 0, tls: null };
+  if (read === undefined) return { url: DEFAULT_ADMIN, host: '127.0.0.1', port: 0, tls: null, isDefault: true };
   checkExposure(path, read.config, read.isInsecure, auth, resolution);
   checkTls(path, read.config.tls, resolution);
   const place = placeOf({ ...read.config, protocol: 'http' });
   const twin = listen.findIndex((each) => each.port !== 0 && placeOf(each) === place);
   if (twin >= 0)
     resolution.problem(path, { problem: `has the address of listen[${twin}]`, accepted: 'an address of its own' });
-  return read.config;
+  return { ...read.config, isDefault: input.admin === undefined };
 }
 
 const placeOf = ({ protocol, host, port }: ListenConfig): string =>
@@ -181,6 +183,23 @@ function resolveWorkers(input: ConfigInput, { problem }: Resolution): WorkersCon
     restartCountMax: given.restartCountMax ?? 10,
     restartWindowMs: given.restartWindowMs ?? 60_000,
     drainTimeoutMs: given.drainTimeoutMs ?? 10_000,
+  };
+}
+
+function resolveCluster({ cluster, engine }: ConfigInput, { problem }: Resolution): ClusterConfig {
+  const mode = cluster?.mode ?? 'single';
+  if (mode !== 'single' && engine === 'memory')
+    problem(['cluster', 'mode'], {
+      problem: `is ${mode}, but engine "memory" shares nothing with other nodes`,
+      accepted: 'single',
+    });
+  return {
+    mode,
+    heartbeatTimeoutMs: cluster?.heartbeatTimeoutMs ?? 1000,
+    minTenureMs: cluster?.minTenureMs ?? 1000,
+    takeoversMax: cluster?.takeoversMax ?? 5,
+    takeoverWindowMs: cluster?.takeoverWindowMs ?? 60_000,
+    switchoverTimeoutMs: cluster?.switchoverTimeoutMs ?? 10_000,
   };
 }
 

@@ -20,7 +20,7 @@ export const DEFAULT_LISTEN: readonly string[] = [
 ];
 
 /** Top-level keys that the design names and this version does not have. */
-export const FUTURE_KEYS: readonly string[] = ['rpc', 'dbsync', 'backup', 'cluster'];
+export const FUTURE_KEYS: readonly string[] = ['rpc', 'dbsync', 'backup'];
 
 const TIMER_MS_MAX = 2_147_483_647;
 
@@ -120,6 +120,31 @@ const topics = z
   )
   .optional()
   .meta({ description: 'Topics by name. Topics that listeners and consumers name exist without being listed' });
+
+const cluster = z
+  .strictObject({
+    mode: z.enum(['single', 'active-standby', 'active-active']).optional().meta({
+      description:
+        'single: this node alone uses the data folder. active-standby: of the nodes that share it one serves, the others stand by to take over. active-active: all serve, one at a time holds the duties of the store',
+      default: 'single',
+    }),
+    heartbeatTimeoutMs: timeMs(
+      300,
+      1000,
+      'An active node that is silent for so long hangs: a standby ends it and takes over',
+    ),
+    minTenureMs: timeMs(0, 1000, 'No switchover in so long after a node became active'),
+    takeoversMax: count(
+      1,
+      1_000_000,
+      5,
+      'More takeovers in the window, switchovers not counted: standbys wait before the next',
+    ),
+    takeoverWindowMs: timeMs(1000, 60_000, 'The window of takeoversMax'),
+    switchoverTimeoutMs: timeMs(100, 10_000, 'How long a switchover may take before it is given up'),
+  })
+  .optional()
+  .meta({ description: 'How the nodes that share a store go together' });
 
 // ---------------------------------------------------------------- consumers
 
@@ -249,6 +274,7 @@ export const configSchema = z
     listen,
     admin,
     workers,
+    cluster,
     topics,
     consumers,
     push,

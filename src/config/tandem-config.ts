@@ -5,6 +5,7 @@
  * Paths are absolute. The input's form (what stands in YAML) is in schema.ts.
  */
 
+import type { ClusterMode } from '../core/contracts/cluster.ts';
 import type { TopicInfo } from '../core/contracts/engine.ts';
 import type { Limits } from '../core/limits.ts';
 
@@ -18,6 +19,7 @@ export interface TandemConfig {
   readonly listen: readonly ListenConfig[];
   readonly admin: AdminConfig;
   readonly workers: WorkersConfig;
+  readonly cluster: ClusterConfig;
   /** Declared ones and those that listeners and consumers name. */
   readonly topics: readonly TopicInfo[];
   /** Names of those whose number of partitions is written down; others keep what they were created with. */
@@ -73,6 +75,8 @@ export interface HttpListenConfig extends Address {
 export type ListenConfig = TcpListenConfig | UdpListenConfig | HttpListenConfig;
 
 export interface AdminConfig extends Address {
+  /** Nobody wrote an address: if the port is taken by a node of the same cluster, the next free one will do. */
+  readonly isDefault: boolean;
   readonly tls: TlsConfig | null;
 }
 
@@ -87,6 +91,18 @@ export interface WorkersConfig {
   readonly restartWindowMs: number;
   /** How long a worker may take to finish what is in hand. */
   readonly drainTimeoutMs: number;
+}
+
+export interface ClusterConfig {
+  readonly mode: ClusterMode;
+  /** An active node that is silent for so long is ended by a standby. */
+  readonly heartbeatTimeoutMs: number;
+  /** No switchover in so long after a node became active. */
+  readonly minTenureMs: number;
+  /** More unplanned takeovers than this within `takeoverWindowMs`: standbys back off. */
+  readonly takeoversMax: number;
+  readonly takeoverWindowMs: number;
+  readonly switchoverTimeoutMs: number;
 }
 
 // ---------------------------------------------------------------- consumers
