@@ -72,6 +72,11 @@ export class ConsumerGroup {
     await Promise.race([first.promise, this.#joining]);
   }
 
+  /** Neither paused nor stopped. */
+  get isRunning(): boolean {
+    return this.#phase === 'running';
+  }
+
   /** Resolves when nothing of this consumer, replays included, runs any more and what is finished is committed. Idempotent. */
   async pause(): Promise<void> {
     this.#phase = 'paused';

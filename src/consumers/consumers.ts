@@ -61,6 +61,9 @@ export interface Consumers extends MetricSource {
   replay(name: string, countMax: number): Promise<ReplayResult>;
   /** Passes over damage, or up to `toOffset`; of a paused consumer too. Errors: as `ConsumerGroup.skip`. */
   skip(name: string, partition: number, toOffset?: number): Promise<SkipResult>;
+  /** Finishes what is in hand of every consumer that is not paused, and delivers no more until `unquiesce`. */
+  quiesce(): Promise<void>;
+  unquiesce(): Promise<void>;
   /** Delivers no more, gives running calls `deadlineMs`, commits, leaves the groups. Never rejects. */
   drain(deadlineMs: number): Promise<void>;
 }
@@ -74,6 +77,7 @@ export function createConsumers(options: ConsumersOptions): Consumers {
 class GroupedConsumers implements Consumers {
   readonly #groups: readonly ConsumerGroup[];
   readonly #loadTarget: (config: ConsumerConfig) => Promise<Target>;
+  #quiesced: readonly ConsumerGroup[] = [];
 
   constructor(options: ConsumersOptions) {
     const { topics, store, groups, clock, random, logger } = options;
@@ -115,6 +119,17 @@ class GroupedConsumers implements Consumers {
 
   async resume(name: string): Promise<void> {
     await this.#group(name).resume();
+  }
+
+  async quiesce(): Promise<void> {
+    this.#quiesced = this.#groups.filter(({ isRunning }) => isRunning);
+    await Promise.all(this.#quiesced.map((group) => group.pause()));
+  }
+
+  async unquiesce(): Promise<void> {
+    const groups = this.#quiesced;
+    this.#quiesced = [];
+    await Promise.all(groups.map((group) => group.resume()));
   }
 
   async status(): Promise<readonly ConsumerStatus[]> {

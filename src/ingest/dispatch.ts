@@ -25,6 +25,7 @@ export class Dispatch {
   #loose: Shipment[] = [];
   #isScheduled = false;
   #unfinishedBytes = 0;
+  #unfinishedRecords = 0;
   #shipmentsUnderWay = 0;
   #waiting: (() => void)[] = [];
   #idle: (() => void)[] = [];
@@ -51,6 +52,11 @@ export class Dispatch {
 
   get unfinishedBytes(): number {
     return this.#unfinishedBytes;
+  }
+
+  /** Of shipments that are under way. */
+  get unfinishedRecords(): number {
+    return this.#unfinishedRecords;
   }
 
   get isSaturated(): boolean {
@@ -83,6 +89,7 @@ export class Dispatch {
 
   ship(shipment: Shipment, owner: ShipmentOwner | undefined): void {
     this.#shipmentsUnderWay++;
+    this.#unfinishedRecords += shipment.builder.count;
     if (shipment.builder.count === 0) {
       this.#settle(shipment, owner, undefined, () => shipment.answer(undefined));
       return;
@@ -105,6 +112,7 @@ export class Dispatch {
 
   reject(shipment: Shipment, owner: ShipmentOwner, error: TandemError): void {
     this.#shipmentsUnderWay++;
+    this.#unfinishedRecords += shipment.builder.count;
     this.#refuse(shipment, owner, error);
   }
 
@@ -121,6 +129,7 @@ export class Dispatch {
   ): void {
     answer();
     this.#unfinishedBytes -= shipment.bytes;
+    this.#unfinishedRecords -= shipment.builder.count;
     this.#keep(shipment.builder);
     owner?.settled(error);
     this.#shipmentsUnderWay--;

@@ -53,6 +53,10 @@ class CollectingIngest implements Ingest, MetricSource {
     this.#dispatch = new Dispatch(options.store, options.clock, options.limits.ingestBytesMax);
   }
 
+  get unfinishedRecords(): number {
+    return this.#dispatch.unfinishedRecords;
+  }
+
   get isSaturated(): boolean {
     return this.#dispatch.isSaturated;
   }

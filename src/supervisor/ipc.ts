@@ -8,14 +8,14 @@
  *   connection + socket (id)               took (id)           sent before a byte of the socket is read: an unconfirmed one can be
  *                                                              given to another worker if this one dies
  *   datagrams + socket, health, ask        beat (4 per second), answer
- *   drain                                  (exit 0)
+ *   drain                                  draining, (exit 0)
  *                                          failed              why it is about to exit
  *
  * Messages keep their order. A worker exits at once when the channel closes: the keeper is dead then.
  */
 import type { Health } from '../core/contracts/health.ts';
 import type { MetricSample } from '../core/contracts/telemetry.ts';
-import type { AdminRequest, WorkerSlot } from '../core/contracts/worker.ts';
+import type { AdminRequest, DrainedLoad, WorkerSlot } from '../core/contracts/worker.ts';
 import { asTandemError, ERRORS, type ErrorCode } from '../core/errors.ts';
 
 export type Question = { readonly about: 'metrics' } | { readonly about: 'admin'; readonly request: AdminRequest };
@@ -51,6 +51,7 @@ export type ToKeeper =
   | ({ readonly kind: 'beat'; readonly storeProblem: string | undefined } & ConnectionCount)
   | ({ readonly kind: 'took'; readonly id: number } & ConnectionCount)
   | { readonly kind: 'answer'; readonly id: number; readonly answer: WorkerAnswer }
+  | { readonly kind: 'draining'; readonly load: DrainedLoad }
   | ({ readonly kind: 'failed' } & WorkerError);
 
 export function workerErrorOf(thrown: unknown): WorkerError {

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
 import {
+  activate,
   createKeeper,
   datagramOn,
   isAlive,
@@ -85,7 +86,7 @@ test('all addresses that cannot be bound are named at once, and nothing is left 
   t.after(() => taken.forEach((server) => void server.close()));
   const [a, b] = taken.map((server) => (server.address() as { port: number }).port);
   const keeper = createKeeper(t, planOf({}, { label: 'a' }, [streamOn(a), datagramOn(), streamOn(b)]));
-  await assert.rejects(keeper.start(), (error: Error & { code: string }) => {
+  await assert.rejects(activate(keeper), (error: Error & { code: string }) => {
     assert.equal(error.code, 'TANDEM_LISTEN_FAILED');
     assert.match(
       error.message,
@@ -94,19 +95,26 @@ test('all addresses that cannot be bound are named at once, and nothing is left 
     return true;
   });
   assert.deepEqual(keeper.status.listeners, []);
-  assert.deepEqual(keeper.status.sparePids, []);
+  assert.equal(keeper.status.isActive, false);
+  assert.deepEqual(
+    keeper.status.slots.map(({ pid }) => pid),
+    [null],
+  );
 });
 
-test('the start fails at once with what no retry can mend, and no process is left', async (t) => {
+test('the start fails at once with what no retry can mend, and no slot has a process', async (t) => {
   const keeper = createKeeper(t, planOf({ count: 2 }, { label: 'a', broken: 'preload-for-good' }));
-  await assert.rejects(keeper.start(), { code: 'TANDEM_HANDLER_INVALID' });
-  assert.deepEqual(keeper.status.sparePids, []);
+  await assert.rejects(activate(keeper), { code: 'TANDEM_HANDLER_INVALID' });
+  assert.deepEqual(
+    keeper.status.slots.map(({ pid }) => pid),
+    [null, null],
+  );
 });
 
 test('a worker that dies before it serves is started again with growing delays, not in a spin', async (t) => {
   const keeper = createKeeper(t, planOf({}, { label: 'a', broken: 'open' }));
   const startedMs = performance.now();
-  keeper.start().catch(() => {});
+  activate(keeper).catch(() => {});
   await until('it was started four times', () => (keeper.status.slots[0]?.restarts ?? 0) >= 4);
   // Four deaths: waits of 100, 200 and 400 ms lie between them.
   assert.ok(performance.now() - startedMs >= 700);
@@ -129,7 +137,7 @@ test('questions are answered per slot, refusals too', async (t) => {
 test('a command reaches a worker that is being built, which knows what was paused before', async (t) => {
   const paused: string[] = [];
   const keeper = createKeeper(t, planOf({ count: 2 }, { label: 'a', buildMs: 400 }), () => paused);
-  await keeper.start();
+  await activate(keeper);
   paused.push('save');
   await until('there is a spare', () => keeper.status.sparePids.length > 0);
   process.kill(keeper.status.slots[1]?.pid ?? 0, 'SIGKILL');
@@ -147,7 +155,7 @@ test('a command reaches a worker that is being built, which knows what was pause
 
 test('a worker that is being built while another one recovers is built once', async (t) => {
   const keeper = createKeeper(t, planOf({ count: 2 }, { label: 'a', buildMs: 400 }));
-  await keeper.start();
+  await activate(keeper);
   await until('there is a spare', () => keeper.status.sparePids.length > 0);
   const killed = keeper.status.slots;
   for (const { pid } of killed) process.kill(pid ?? 0, 'SIGKILL');
@@ -179,4 +187,47 @@ test('workers know the health that the keeper last told', async (t) => {
   const client = new StubClient(t, portOf(keeper));
   keeper.setHealth({ isReady: false, role: 'active', term: 1, reason: 'the-disk-is-full' });
   await until('the worker knows', async () => (await client.ask('health')) === 'the-disk-is-full');
+});
+
+test('a node that stands by is warm and binds nothing; it becomes active, and stands by again, with nothing refused in between', async (t) => {
+  const keeper = createKeeper(t, planOf({ count: 2 }));
+  keeper.start();
+  await keeper.warmed();
+  assert.deepEqual(keeper.status.listeners, []);
+  assert.equal(keeper.status.isWarm, true);
+  const warm = new Set(keeper.status.sparePids);
+  assert.equal(warm.size, 2);
+
+  await keeper.activate({ nodeTerm: 5, issueTerm: () => 6 });
+  const slots = keeper.status.slots.map(({ pid }) => pid as number);
+  assert.ok(
+    slots.every((pid) => warm.has(pid)),
+    'the warm processes have the slots',
+  );
+  const port = portOf(keeper);
+  const client = new StubClient(t, port);
+  assert.equal((await client.who()).term, 6);
+
+  assert.deepEqual(await keeper.deactivate(1000), { records: 0, clients: 1 });
+  assert.deepEqual(slots.filter(isAlive), []);
+  assert.equal(await new StubClient(t, port).ask('who'), undefined, 'nobody listens');
+  assert.equal(keeper.status.isActive, false);
+
+  await keeper.warmed();
+  await keeper.activate({ nodeTerm: 8, issueTerm: () => 9 });
+  assert.equal((await new StubClient(t, portOf(keeper)).who()).term, 9);
+});
+
+test('cut while it becomes active: the processes are killed and activate says so', async (t) => {
+  const keeper = createKeeper(t, planOf({ count: 2 }, { label: 'a', buildMs: 60_000 }));
+  keeper.start();
+  await keeper.warmed();
+  const activation = keeper.activate({ nodeTerm: 5, issueTerm: () => 6 });
+  const refused = assert.rejects(activation, { code: 'TANDEM_TERM_FENCED' });
+  await until('the slots are taken', () => keeper.status.slots.every(({ pid }) => pid !== null));
+  const pids = keeper.status.slots.map(({ pid }) => pid as number);
+  await keeper.cut('the lease is lost');
+  await refused;
+  assert.deepEqual(pids.filter(isAlive), []);
+  assert.deepEqual(keeper.status.listeners, []);
 });

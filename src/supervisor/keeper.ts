@@ -1,31 +1,30 @@
 /**
- * The keeper: the parent process of a node. Holds the addresses, forks and watches the workers, hands accepted connections over, rolls out a
- * changed configuration. Runs no user code and touches no records, so that it is small and has nothing to crash of.
+ * The keeper: the parent process of a node. Forks and watches the workers; while the node is active it holds the addresses, hands accepted
+ * connections over, and rolls out a changed configuration. Runs no user code and touches no records, so that it is small and has nothing to
+ * crash of. Whether the node is active is not its decision: `activate` and `deactivate` are called by whoever holds the right.
  *
- * Promises: an address once bound refuses nobody until `stop`; a slot has at most one live process; a dead worker is replaced at once
- * (within the restart budget), a hung one after heartbeatTimeoutMs; a reload changes everything or nothing.
+ * Promises: an address once bound refuses nobody until the node is no longer active; a slot has at most one live process; a dead worker is
+ * replaced at once (within the restart budget), a hung one after heartbeatTimeoutMs; a reload changes everything or nothing; after
+ * `deactivate` or `cut` nothing of this node can write.
  */
 import type { Socket } from 'node:net';
 import type { Health } from '../core/contracts/health.ts';
 import type { Logger } from '../core/contracts/telemetry.ts';
-import type { AdminRequest } from '../core/contracts/worker.ts';
+import type { AdminRequest, DrainedLoad } from '../core/contracts/worker.ts';
 import { asTandemError, TandemError } from '../core/errors.ts';
 import { AddressBindings, addressKeys } from './address-bindings.ts';
 import { ConnectionSpread } from './connection-spread.ts';
 import { HeartbeatWatch } from './heartbeat.ts';
 import type { Question } from './ipc.ts';
-import { COMMAND_TIMEOUT_MS, HEARTBEAT_MS, type KeeperPlan } from './plan.ts';
+import { BIND_PATIENCE_MS, BIND_RETRY_MS, COMMAND_TIMEOUT_MS, HEARTBEAT_MS, type KeeperPlan } from './plan.ts';
 import type { ProcessRoll } from './process-roll.ts';
-import { Roster } from './roster.ts';
+import { type ActiveRight, Roster } from './roster.ts';
 import type { Generation, WorkerProcess, WorkerState } from './worker-process.ts';
 
 export interface KeeperOptions {
   readonly plan: KeeperPlan;
   /** The module that a worker process runs; it calls `runWorker`. */
   readonly workerEntry: URL;
-  readonly nodeTerm: number;
-  /** A term above all earlier ones, durable before it returns. */
-  readonly nextTerm: () => number | Promise<number>;
   readonly logger: Logger;
   /** Where worker processes are written down for the next keeper; absent: nowhere. */
   readonly roll?: ProcessRoll | undefined;
@@ -62,6 +61,10 @@ export interface KeeperStatus {
   readonly connections: { readonly accepted: number; readonly waiting: number; readonly refused: number };
   readonly generation: number;
   readonly isStopping: boolean;
+  /** The node has the right to be active and its slots are, or are being, served. */
+  readonly isActive: boolean;
+  /** A process is ready for every slot that has none. */
+  readonly isWarm: boolean;
 }
 
 /** What the workers said to a question to all. */
@@ -83,18 +86,16 @@ export class Keeper {
   #failStart: (error: TandemError) => void = () => {};
 
   constructor(options: KeeperOptions) {
-    const { plan, workerEntry, nodeTerm, nextTerm, logger } = options;
+    const { plan, workerEntry, logger } = options;
     this.#options = options;
     this.#plan = plan;
-    this.#health = { isReady: false, role: 'standby', term: nodeTerm, reason: 'starting' };
+    this.#health = { isReady: false, role: 'standby', term: 0, reason: 'starting' };
     this.#bindings = new AddressBindings((addressKey, socket) => this.#accept(addressKey, socket));
     this.#spread = new ConnectionSpread(() => this.#roster.serving, nowMs);
     this.#roster = new Roster({
       workers: plan.workers,
       generation: generationOf(plan, 1),
       workerEntry,
-      nodeTerm,
-      nextTerm,
       roll: options.roll,
       logger,
       nowMs,
@@ -116,26 +117,52 @@ export class Keeper {
     await this.#bindings.add(this.#plan.listen);
   }
 
-  /**
-   * Binds what is not bound, then forks. Resolves when every slot serves. Errors: as `bind`, and the first one of a worker that trying again
-   * cannot mend (TANDEM_HANDLER_INVALID, TANDEM_DATA_VERSION, ...); nothing runs then.
-   */
-  async start(): Promise<void> {
-    await this.bind();
+  /** Forks a process for every slot; they load and wait. Idempotent. */
+  start(): void {
+    if (this.#beats !== undefined) return;
     const watch = new HeartbeatWatch<WorkerProcess>(nowMs());
     this.#beats = setInterval(() => this.#killHung(watch), HEARTBEAT_MS);
-    const failed = new Promise<never>((_, reject) => {
-      this.#failStart = reject;
-    });
     this.#roster.start();
-    const serving = this.#roster.until(() => this.#isStopping || this.#isComplete);
-    try {
-      await Promise.race([serving, failed]);
-    } catch (error) {
-      this.stopNow('the node could not start');
-      await this.#roster.until(() => this.#roster.processes.length === 0);
-      throw error;
-    }
+  }
+
+  /** Resolves when a process is ready for every slot. Errors: the first one of a process that could not load (TANDEM_HANDLER_INVALID, ...). */
+  warmed(): Promise<void> {
+    return this.#unlessStartFails(this.#roster.until(() => this.#isStopping || this.#roster.isWarm));
+  }
+
+  /**
+   * The node is active from here on: binds what is not bound and gives the slots away. Resolves when every slot serves. Errors: as `bind`, the
+   * first one of a worker that trying again cannot mend (TANDEM_HANDLER_INVALID, TANDEM_DATA_VERSION, ...), and TANDEM_TERM_FENCED if it is
+   * cut or deactivated meanwhile; nothing serves then.
+   */
+  async activate(right: ActiveRight): Promise<void> {
+    const roster = this.#roster;
+    // At the same time: a slot takes longer to recover than an address to be bound.
+    roster.grantSlots(right);
+    const serving = this.#unlessStartFails(
+      roster.until(() => this.#isStopping || this.#isComplete || !roster.hasRight),
+    );
+    const [bound, served] = await Promise.allSettled([this.#bindPatiently(), serving]);
+    const failed = bound.status === 'rejected' ? bound : served.status === 'rejected' ? served : undefined;
+    if (failed === undefined && (roster.hasRight || this.#isStopping)) return;
+    await this.cut('the node could not become active');
+    throw failed?.reason ?? new TandemError('TANDEM_TERM_FENCED');
+  }
+
+  /** The node is no longer active: refuses new connections, then finishes and answers what is in hand. Resolves when no slot has a process. */
+  async deactivate(drainTimeoutMs: number): Promise<DrainedLoad> {
+    const workers = this.#roster.started;
+    this.#closeAddresses();
+    await this.#roster.drainSlots(drainTimeoutMs);
+    const sum = (field: keyof DrainedLoad): number =>
+      workers.reduce((total, { drainedLoad }) => total + drainedLoad[field], 0);
+    return { records: sum('records'), clients: sum('clients') };
+  }
+
+  /** As `deactivate`, by force and at once. */
+  async cut(reason: string): Promise<void> {
+    this.#closeAddresses();
+    await this.#roster.killSlots(reason);
   }
 
   /**
@@ -154,8 +181,7 @@ export class Keeper {
     if (!this.#isStopping) {
       this.#isStopping = true;
       this.#options.onChange?.();
-      this.#bindings.closeAll();
-      this.#spread.drop();
+      this.#closeAddresses();
     }
     await this.#roster.end(this.#plan.workers.drainTimeoutMs);
     clearInterval(this.#beats);
@@ -164,8 +190,7 @@ export class Keeper {
   /** SIGKILLs all workers. Data is safe: that is what a crash does. */
   stopNow(reason: string): void {
     this.#isStopping = true;
-    this.#bindings.closeAll();
-    this.#spread.drop();
+    this.#closeAddresses();
     clearInterval(this.#beats);
     this.#roster.killAll(reason);
   }
@@ -223,11 +248,37 @@ export class Keeper {
       connections: { accepted, waiting, refused },
       generation: this.#roster.generation.number,
       isStopping: this.#isStopping,
+      isActive: this.#roster.hasRight,
+      isWarm: this.#roster.isWarm,
     };
   }
 
   get #isComplete(): boolean {
     return this.#roster.serving.length === this.#roster.slots.length;
+  }
+
+  /** Whoever was active before may have left its addresses a moment ago. */
+  async #bindPatiently(): Promise<void> {
+    const deadlineMs = nowMs() + BIND_PATIENCE_MS;
+    for (;;) {
+      try {
+        return await this.bind();
+      } catch (error) {
+        if (nowMs() > deadlineMs || !this.#roster.hasRight) throw error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, BIND_RETRY_MS));
+    }
+  }
+
+  #closeAddresses(): void {
+    this.#bindings.closeAll();
+    this.#spread.drop();
+  }
+
+  async #unlessStartFails(done: Promise<void>): Promise<void> {
+    const failed = Promise.withResolvers<never>();
+    this.#failStart = failed.reject;
+    await Promise.race([done, failed.promise]);
   }
 
   #accept(addressKey: string, socket: Socket): void {
@@ -253,7 +304,8 @@ export class Keeper {
     const roster = this.#roster;
     if (plan.workers.count !== roster.slots.length)
       throw new TandemError('TANDEM_CONFIG_INVALID', { detail: 'workers: another number of workers needs a restart' });
-    const added = await this.#bindings.add(plan.listen);
+    const isActive = roster.hasRight;
+    const added = isActive ? await this.#bindings.add(plan.listen) : [];
     let trial: WorkerProcess;
     try {
       trial = await roster.tryGeneration(generationOf(plan, roster.generation.number + 1));
@@ -264,7 +316,7 @@ export class Keeper {
     this.#plan = plan;
     roster.adopt(trial);
     this.#closeUnlisted(plan);
-    for (const slot of roster.slots) {
+    for (const slot of isActive ? roster.slots : []) {
       await roster.replace(slot, plan.workers.drainTimeoutMs);
       if (this.#isStopping) throw new TandemError('TANDEM_DRAINING');
       logger.info('slot_replaced', { slot: slot.index, generation: roster.generation.number });

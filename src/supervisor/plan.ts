@@ -44,6 +44,11 @@ export const OPENING_SILENCE_FACTOR = 20;
  * reload is not seen by those who connect and ask.
  */
 export const DRAIN_QUIET_MS = 100;
+/** A node that has given up its right warms up again so much later: whoever takes over needs the machine now. */
+export const REWARM_DELAY_MS = 500;
+/** For so long a node that becomes active waits for its addresses to be free, asking so often. */
+export const BIND_PATIENCE_MS = 500;
+export const BIND_RETRY_MS = 2;
 /** After the drain deadline a worker gets so long to exit by itself. */
 export const DRAIN_GRACE_MS = 1000;
 /** Accepted connections that wait in the keeper while no worker serves. Above: closed at once. Each costs a file descriptor. */

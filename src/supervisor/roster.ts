@@ -1,15 +1,15 @@
 /**
- * Which process has which slot. Processes are forked without a slot, load, and then take a vacant slot or wait as the spare. So a slot whose
- * worker dies is filled within milliseconds, and the next spare is forked.
+ * Which process has which slot. Processes are forked without a slot, load, and then take a vacant slot or wait: all of them while the node
+ * stands by, one spare while it is active. So a slot whose worker dies is filled within milliseconds, a whole node's as well.
  *
- * Invariants: a slot is given away only after its earlier process was reaped; each grant carries a term above all earlier ones; no slot
- * serves before every slot has recovered once (the start barrier).
+ * Invariants: slots are given away only under the node's right to be active; each only after its earlier process was reaped; each grant
+ * carries a term above all earlier ones; no slot serves before every slot has recovered once under the same right (the start barrier).
  */
 import type { Health } from '../core/contracts/health.ts';
 import type { LogFields, Logger } from '../core/contracts/telemetry.ts';
 import { TandemError } from '../core/errors.ts';
 import type { AcceptedConnection } from './connection-spread.ts';
-import type { WorkerLimits } from './plan.ts';
+import { REWARM_DELAY_MS, type WorkerLimits } from './plan.ts';
 import type { ProcessRoll } from './process-roll.ts';
 import { RestartBudget } from './restart-budget.ts';
 import { type Generation, WorkerProcess } from './worker-process.ts';
@@ -31,14 +31,18 @@ export interface RosterOptions {
   readonly workers: WorkerLimits;
   readonly generation: Generation;
   readonly workerEntry: URL;
-  readonly nodeTerm: number;
-  /** The next term; durable before it returns. */
-  readonly nextTerm: () => number | Promise<number>;
   /** Where processes are written down for the next keeper. */
   readonly roll: ProcessRoll | undefined;
   readonly logger: Logger;
   readonly nowMs: () => number;
   readonly events: RosterEvents;
+}
+
+/** The node's right to be active, from which its slots' rights come. */
+export interface ActiveRight {
+  readonly nodeTerm: number;
+  /** The next term, durable before it returns. Errors: TANDEM_TERM_FENCED: the right is lost. */
+  readonly issueTerm: () => number | Promise<number>;
 }
 
 export interface RosterEvents {
@@ -48,7 +52,7 @@ export interface RosterEvents {
   /** A worker serves from now on. */
   onServing(worker: WorkerProcess): void;
   onUndelivered(connections: readonly AcceptedConnection[]): void;
-  /** Before the node has ever served, a worker could not load, or died of something that trying again cannot mend. */
+  /** Before the slots have served under this right, a worker could not load, or died of something that trying again cannot mend. */
   onStartFailed(error: TandemError): void;
   onChange(): void;
 }
@@ -69,6 +73,7 @@ export class Roster {
   /** Processes of another generation: on trial or on their way out. */
   readonly #others = new Set<WorkerProcess>();
   #hasLoadFailed = false;
+  #right: ActiveRight | undefined;
   #isBarrierPassed = false;
   #isEnding = false;
   #forkNotBeforeMs = 0;
@@ -102,9 +107,46 @@ export class Roster {
   get spares(): readonly WorkerProcess[] {
     return [...this.#pool];
   }
+  /** A process is ready for every slot. */
+  get isWarm(): boolean {
+    const ready = [...this.#pool].filter((spare) => spare.isReadyFor(this.#options.nowMs())).length;
+    return ready >= this.slots.filter(({ worker }) => worker === undefined).length;
+  }
+  get hasRight(): boolean {
+    return this.#right !== undefined;
+  }
 
+  /** Forks a process for every slot. They wait for `grantSlots`. */
   start(): void {
     this.#staff();
+  }
+
+  /** The node is active: its slots are given to the processes that are loaded, and to others once they are. */
+  grantSlots(right: ActiveRight): void {
+    this.#right = right;
+    this.#isBarrierPassed = false;
+    for (const slot of this.slots) slot.vacantUntilMs = 0;
+    this.#staff();
+  }
+
+  /** The node is no longer active: drains the slots' workers at once; resolves when none is left. Its other processes stay. */
+  async drainSlots(deadlineMs: number): Promise<void> {
+    this.#giveUpRight();
+    for (const { worker } of this.slots) worker?.drain(deadlineMs, 0);
+    await this.until(() => this.slots.every(({ worker }) => worker === undefined));
+  }
+
+  /** As `drainSlots`, by force. */
+  async killSlots(reason: string): Promise<void> {
+    this.#giveUpRight();
+    for (const { worker } of this.slots) worker?.kill(reason);
+    await this.until(() => this.slots.every(({ worker }) => worker === undefined));
+  }
+
+  /** New processes would take the machine from whoever takes over now. */
+  #giveUpRight(): void {
+    this.#right = undefined;
+    this.#forkNotBeforeMs = this.#options.nowMs() + REWARM_DELAY_MS;
   }
 
   /** Resolves when `holds` does; asked after each change of state. */
@@ -140,10 +182,11 @@ export class Roster {
   async replace(slot: Slot, drainTimeoutMs: number): Promise<void> {
     const isCurrent = (worker: WorkerProcess | undefined): boolean => worker?.generation === this.#generation;
     const hasSpare = (): boolean => [...this.#pool].some((worker) => worker.state === 'loaded' && isCurrent(worker));
-    await this.until(() => this.#isEnding || isCurrent(slot.worker) || hasSpare());
-    if (this.#isEnding) return;
+    const isOver = (): boolean => this.#isEnding || !this.hasRight;
+    await this.until(() => isOver() || isCurrent(slot.worker) || hasSpare());
+    if (isOver()) return;
     if (!isCurrent(slot.worker)) slot.worker?.drain(drainTimeoutMs);
-    await this.until(() => this.#isEnding || (slot.worker?.state === 'serving' && isCurrent(slot.worker)));
+    await this.until(() => isOver() || (slot.worker?.state === 'serving' && isCurrent(slot.worker)));
   }
 
   /** Drains all workers at once; resolves when no process is left. */
@@ -166,10 +209,11 @@ export class Roster {
     if (this.#isEnding) return;
     const nowMs = this.#options.nowMs();
     const vacant = this.slots.filter(({ worker }) => worker === undefined);
-    const fillable = vacant.filter(({ vacantUntilMs }) => vacantUntilMs <= nowMs);
+    const right = this.#right;
+    const fillable = right === undefined ? [] : vacant.filter(({ vacantUntilMs }) => vacantUntilMs <= nowMs);
     for (const slot of fillable) {
       const worker = [...this.#pool].find((spare) => spare.isReadyFor(nowMs));
-      if (worker !== undefined) this.#grant(slot, worker);
+      if (worker !== undefined) this.#grant(slot, worker, right as ActiveRight);
     }
     const left = this.slots.filter(({ worker }) => worker === undefined);
     // Loading takes a core for a while: the spare is forked when no slot waits for one or opens.
@@ -207,18 +251,17 @@ export class Roster {
     return worker;
   }
 
-  #grant(slot: Slot, worker: WorkerProcess): void {
+  #grant(slot: Slot, worker: WorkerProcess, { nodeTerm, issueTerm }: ActiveRight): void {
     this.#pool.delete(worker);
     slot.worker = worker;
     slot.sinceMs = Date.now();
-    const { nodeTerm, nextTerm } = this.#options;
     const assign = (term: number): void => {
       if (slot.worker !== worker || worker.state !== 'loaded') return;
       slot.term = term;
       worker.assign({ slot: slot.index, slots: this.slots.length, nodeTerm, slotTerm: term });
     };
     void Promise.resolve()
-      .then(nextTerm)
+      .then(issueTerm)
       .then(assign, (error: unknown) => {
         this.#options.logger.error('term_not_issued', { slot: slot.index, problem: String(error) });
         worker.kill('no term could be issued for it');
@@ -232,7 +275,7 @@ export class Roster {
       this.#hasLoadFailed = false;
       this.#staff();
     }
-    if (worker.state === 'recovered') this.#passBarrier();
+    if (worker.state === 'recovered' && this.#right !== undefined) this.#passBarrier();
     if (worker.state === 'serving') this.#served(worker);
     this.#changed();
   }
@@ -267,14 +310,16 @@ export class Roster {
     const slot = this.slots.find((candidate) => candidate.worker === worker);
     const wasInPool = this.#pool.delete(worker);
     this.#others.delete(worker);
+    // Without the right the slots' workers go, one way or the other.
+    const isExpected = cause['isExpected'] === true || this.#isEnding || (slot !== undefined && !this.hasRight);
     if (slot !== undefined) {
       slot.worker = undefined;
       slot.sinceMs = Date.now();
-      if (cause['isExpected'] !== true) slot.restarts++;
+      if (!isExpected) slot.restarts++;
     }
     const { logger } = this.#options;
     const facts = { slot: slot?.index ?? 'spare', pid: worker.pid, term: worker.slot?.slotTerm, ...cause };
-    if (cause['isExpected'] === true || this.#isEnding) logger.info('worker_exited', facts);
+    if (isExpected) logger.info('worker_exited', facts);
     else {
       logger.error('worker_died', facts);
       if (slot !== undefined || wasInPool) this.#backOff(worker, slot);

@@ -8,7 +8,7 @@
 import { type ChildProcess, fork, type SendHandle } from 'node:child_process';
 import type { Health } from '../core/contracts/health.ts';
 import type { LogFields } from '../core/contracts/telemetry.ts';
-import type { WorkerSlot } from '../core/contracts/worker.ts';
+import type { DrainedLoad, WorkerSlot } from '../core/contracts/worker.ts';
 import { TandemError } from '../core/errors.ts';
 import type { Binding } from './address-bindings.ts';
 import type { AcceptedConnection, ConnectionTaker } from './connection-spread.ts';
@@ -66,6 +66,8 @@ export class WorkerProcess implements Heart, ConnectionTaker {
   state: WorkerState = 'loading';
   slot: WorkerSlot | undefined;
   hadServed = false;
+  /** What it had in hand when it began to drain. */
+  drainedLoad: DrainedLoad = { records: 0, clients: 0 };
   /** As its latest beat said. */
   storeProblem: string | undefined;
   lastBeatMs: number;
@@ -190,10 +192,9 @@ export class WorkerProcess implements Heart, ConnectionTaker {
     });
   }
 
-  /** Finishes what is in hand and exits; killed shortly after the deadline. */
-  drain(deadlineMs: number): void {
+  /** Finishes what is in hand and exits; killed shortly after the deadline. `quietMs`: it takes what arrives for so long before. */
+  drain(deadlineMs: number, quietMs: number = this.state === 'serving' ? DRAIN_QUIET_MS : 0): void {
     if (this.state === 'draining' || this.state === 'exited') return;
-    const quietMs = this.state === 'serving' ? DRAIN_QUIET_MS : 0;
     const isEmpty = this.slot === undefined;
     this.#enter('draining');
     if (isEmpty) {
@@ -236,6 +237,9 @@ export class WorkerProcess implements Heart, ConnectionTaker {
         return;
       case 'answer':
         this.#questions.get(message.id)?.settle(message.answer);
+        return;
+      case 'draining':
+        this.drainedLoad = message.load;
         return;
       case 'failed':
         this.#failure = new TandemError(message.code, message);

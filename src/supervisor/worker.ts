@@ -125,6 +125,7 @@ class Worker {
   }
 
   async #drain(deadlineMs: number): Promise<void> {
+    if (this.#runtime !== undefined) this.#link.send({ kind: 'draining', load: this.#runtime.load });
     await this.#runtime?.drain(deadlineMs);
     process.exit(0);
   }

@@ -16,7 +16,7 @@ import type { Engine, TopicCatalog, TopicInfo } from '../core/contracts/engine.t
 import type { Health } from '../core/contracts/health.ts';
 import type { Ingest } from '../core/contracts/ingest.ts';
 import type { Logger, MetricSample, MetricSource } from '../core/contracts/telemetry.ts';
-import type { AdminRequest, WorkerRuntime, WorkerSlot } from '../core/contracts/worker.ts';
+import type { AdminRequest, DrainedLoad, WorkerRuntime, WorkerSlot } from '../core/contracts/worker.ts';
 import { systemClock as clock } from '../core/ports/clock.ts';
 import { createHttpClient } from '../core/ports/http-client.ts';
 import { systemRandom as random } from '../core/ports/random.ts';
@@ -117,6 +117,10 @@ class NodeWorker implements WorkerRuntime {
     return connections;
   }
 
+  get load(): DrainedLoad {
+    return { records: this.#stages.ingest.unfinishedRecords, clients: this.connections };
+  }
+
   get storeProblem(): string | undefined {
     return this.#stages.appends.problem;
   }
@@ -150,6 +154,10 @@ class NodeWorker implements WorkerRuntime {
         return reportTopics(engine);
       case 'consumers':
         return (await consumers.status()) satisfies readonly ConsumerReport[] as unknown;
+      case 'quiesce':
+        return consumers.quiesce();
+      case 'unquiesce':
+        return consumers.unquiesce();
       case 'pause':
         return consumers.pause(request.consumer);
       case 'resume':

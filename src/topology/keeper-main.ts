@@ -69,7 +69,7 @@ async function runKeeper(options: NodeOptions, store: NodeStore, logger: Logger)
   const { roll, pauses } = store;
   const plan = planOf(config);
   const pausedConsumers = (): readonly string[] => pauses.names;
-  const parts = { nodeTerm, nextTerm, roll, logger, onChange, pausedConsumers };
+  const parts = { roll, logger, onChange, pausedConsumers };
   const keeper = new Keeper({ plan, workerEntry: WORKER_ENTRY, ...parts });
   const health = new NodeHealth({ keeper, store, nodeTerm, logger });
   const backend = new AdminView({ keeper, health, pauses, config, version });
@@ -84,7 +84,8 @@ async function runKeeper(options: NodeOptions, store: NodeStore, logger: Logger)
   try {
     await bindAll(keeper, admin, config);
     logger.info('node_starting', { version, term: nodeTerm, workers: config.workers.count, data: config.dataFolder });
-    await keeper.start();
+    keeper.start();
+    await keeper.activate({ nodeTerm, issueTerm: nextTerm });
     const { listeners, isStopping } = keeper.status;
     if (!isStopping) {
       const { port: adminPort } = admin.address() as AddressInfo;

@@ -79,6 +79,8 @@ export interface Ingest {
   readonly isSaturated: boolean;
   /** Calls once when `isSaturated` has become false (at once if it is). */
   whenReady(callback: () => void): void;
+  /** Records on their way to the store. */
+  readonly unfinishedRecords: number;
   /** Refuses new records with TANDEM_DRAINING; resolves when all in hand are answered. */
   drain(): Promise<void>;
 }

@@ -22,11 +22,22 @@ export interface WorkerRuntime extends MetricSource {
   readonly storeProblem: string | undefined;
   /** Answers admin requests that need this worker's state, e.g. `{ kind: 'groups' }`; the keeper merges the workers' answers. */
   admin(request: AdminRequest): Promise<unknown>;
+  /** What would have to be finished now. */
+  readonly load: DrainedLoad;
   /** Takes no more work, finishes what is in hand, moves clients on, closes the engine. */
   drain(deadlineMs: number): Promise<void>;
 }
 
-export type AdminRequest = { readonly kind: 'status' | 'topics' | 'consumers' } | ConsumerCommand;
+export interface DrainedLoad {
+  /** Received and not yet answered. */
+  readonly records: number;
+  /** Connections. */
+  readonly clients: number;
+}
+
+export type AdminRequest =
+  | { readonly kind: 'status' | 'topics' | 'consumers' | 'quiesce' | 'unquiesce' }
+  | ConsumerCommand;
 
 /** What an operator does with a consumer. A worker does it for the partitions that it works on. */
 export type ConsumerCommand =

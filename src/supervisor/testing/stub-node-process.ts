@@ -44,12 +44,9 @@ export function createKeeper(
   plan: KeeperPlan,
   pausedConsumers: () => readonly string[] = () => [],
 ): Keeper {
-  let term = 0;
   const keeper = new Keeper({
     plan,
     workerEntry: new URL('./stub-worker.ts', import.meta.url),
-    nodeTerm: ++term,
-    nextTerm: () => ++term,
     logger: silentLogger,
     pausedConsumers,
   });
@@ -57,9 +54,16 @@ export function createKeeper(
   return keeper;
 }
 
+let terms = 0;
+/** Starts it and makes it active. */
+export function activate(keeper: Keeper): Promise<void> {
+  keeper.start();
+  return keeper.activate({ nodeTerm: ++terms, issueTerm: () => ++terms });
+}
+
 export async function startKeeper(t: TestContext, plan: KeeperPlan): Promise<Keeper> {
   const keeper = createKeeper(t, plan);
-  await keeper.start();
+  await activate(keeper);
   return keeper;
 }
 

@@ -12,17 +12,16 @@ const logger: Logger = { debug: print, info: print, warn: print, error: print };
 const planPath = process.argv[2] as string;
 const loadPlan = async (): Promise<KeeperPlan> => JSON.parse(await readFile(planPath, 'utf8')) as KeeperPlan;
 
-let term = 0;
+let terms = 0;
 const keeper = new Keeper({
   plan: await loadPlan(),
   workerEntry: new URL('./stub-worker.ts', import.meta.url),
-  nodeTerm: ++term,
-  nextTerm: () => ++term,
   logger,
 });
 const ended = obeySignals(keeper, loadPlan, logger);
 try {
-  await keeper.start();
+  keeper.start();
+  await keeper.activate({ nodeTerm: ++terms, issueTerm: () => ++terms });
   print('ready', { status: keeper.status });
 } catch (error) {
   print('start_failed', { code: (error as { code: string }).code, problem: (error as Error).message });

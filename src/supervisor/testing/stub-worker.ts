@@ -8,7 +8,7 @@ import type { Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Health } from '../../core/contracts/health.ts';
 import { silentLogger } from '../../core/contracts/telemetry.ts';
-import type { AdminRequest, WorkerRuntime, WorkerSlot } from '../../core/contracts/worker.ts';
+import type { AdminRequest, DrainedLoad, WorkerRuntime, WorkerSlot } from '../../core/contracts/worker.ts';
 import { TandemError } from '../../core/errors.ts';
 import { runWorker, type WorkerBuilder } from '../worker.ts';
 
@@ -35,6 +35,10 @@ class StubRuntime implements WorkerRuntime {
 
   get connections(): number {
     return this.#sockets.size;
+  }
+
+  get load(): DrainedLoad {
+    return { records: 0, clients: this.connections };
   }
 
   accept(listener: number, socket: Socket): void {
