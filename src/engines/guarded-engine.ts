@@ -39,6 +39,10 @@ export function guardEngine(inner: Engine): Engine {
     store: new GuardedStore(inner, gate),
     groups: guardGroups(inner.groups, gate),
     leases: guardLeases(inner.leases, gate),
+    async claim(term) {
+      requireTerm(term);
+      await gate.run(() => inner.claim(term));
+    },
     identity: () => gate.run(() => inner.identity()),
     close: () => gate.close(() => inner.close()),
   };
@@ -339,7 +343,14 @@ function guardLeases(inner: LeaseStore, gate: Gate): LeaseStore {
       return grant;
     },
     renew: (grant: LeaseGrant, ttlMs) => gate.run(() => inner.renew(grant, ttlMs)),
-    release: (grant: LeaseGrant) => gate.run(() => inner.release(grant)),
+    release: (grant, reserveFor) => gate.run(() => inner.release(grant, reserveFor)),
+    async issueTerm(grant) {
+      const before = Math.max(highest, grant.term);
+      const term = await gate.run(() => inner.issueTerm(grant));
+      if (term <= before) throw broken(`a term ${term} was issued after ${before}`);
+      highest = Math.max(highest, term);
+      return term;
+    },
     holder: (name) => gate.run(() => inner.holder(name)),
   };
 }

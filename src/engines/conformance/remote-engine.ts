@@ -30,13 +30,15 @@ export async function openRemoteEngine(module: URL, args: readonly string[]): Pr
   const child = fork(module, args, { serialization: 'advanced', stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
   const channel = new Channel(child);
   const capabilities = await channel.opened;
-  const engineCall = (method: string): Promise<unknown> => channel.call({ part: 'engine', method, args: [] });
+  const engineCall = (method: string, ...args: unknown[]): Promise<unknown> =>
+    channel.call({ part: 'engine', method, args });
   return {
     capabilities,
     topics: remoteTopics(channel),
     store: remoteStore(channel),
     groups: remoteGroups(channel),
-    leases: remotePart<LeaseStore>(channel, 'leases', ['acquire', 'renew', 'release', 'holder']),
+    leases: remotePart<LeaseStore>(channel, 'leases', ['acquire', 'renew', 'release', 'issueTerm', 'holder']),
+    claim: (term) => engineCall('claim', term) as Promise<void>,
     identity: () => engineCall('identity') as Promise<string>,
     close: () => engineCall('close') as Promise<void>,
     kill: () => channel.kill(),

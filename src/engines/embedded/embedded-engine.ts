@@ -205,6 +205,10 @@ class OpenedEngine implements EmbeddedEngine {
     return 'embedded 1';
   }
 
+  async claim(term: number): Promise<void> {
+    this.#foundation.state.raiseTerm(term);
+  }
+
   applyRetention(): Promise<void> {
     return this.#retention.apply();
   }

@@ -25,6 +25,10 @@ export class Leases implements LeaseStore {
     if (this.#held.get(grant.name)?.term === grant.term) this.#held.delete(grant.name);
   }
 
+  async issueTerm(grant: LeaseGrant): Promise<number> {
+    return this.#state.issueLeaseTerm(grant);
+  }
+
   async holder(name: string): Promise<LeaseGrant | undefined> {
     return this.#state.leaseHolder(name);
   }

@@ -52,6 +52,8 @@ export interface StateDatabase {
   acquireLease(name: string, holder: string, ttlMs: number): LeaseGrant | undefined;
   renewLease(grant: LeaseGrant, ttlMs: number): boolean;
   releaseLease(grant: LeaseGrant): void;
+  /** Errors: TANDEM_TERM_FENCED. */
+  issueLeaseTerm(grant: LeaseGrant): number;
   leaseHolder(name: string): LeaseGrant | undefined;
   /** Those that the operator has paused, by name. */
   pausedConsumers(): string[];
@@ -172,6 +174,14 @@ class SqliteStateDatabase implements StateDatabase {
       this.durable
         .prepare('DELETE FROM leases WHERE name = ? AND holder = ? AND term = ?')
         .run(grant.name, grant.holder, grant.term);
+    });
+  }
+
+  issueLeaseTerm(grant: LeaseGrant): number {
+    return inTransaction(this.durable, () => {
+      const row = this.durable.prepare('SELECT 1 FROM leases WHERE name = ? AND term = ?').get(grant.name, grant.term);
+      if (row === undefined) throw new TandemError('TANDEM_TERM_FENCED');
+      return this.#takeTerm();
     });
   }
 

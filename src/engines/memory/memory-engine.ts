@@ -60,6 +60,10 @@ export function openMemoryEngine(options: MemoryEngineOptions): MemoryEngine {
     leases,
     faults,
     shared,
+    async claim(term) {
+      requireOpen();
+      shared.liftTerm(term);
+    },
     async identity() {
       requireOpen();
       return 'memory 1';

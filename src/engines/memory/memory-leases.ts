@@ -1,5 +1,6 @@
 /** Leases of one member of a memory store. They end by release, by time-out on the monotonic clock, or with the engine that acquired them. */
 import type { LeaseGrant, LeaseStore } from '../../core/contracts/engine.ts';
+import { TandemError } from '../../core/errors.ts';
 import type { MemoryLease, MemoryStore } from './memory-store.ts';
 
 export class MemoryLeases implements LeaseStore {
@@ -32,6 +33,12 @@ export class MemoryLeases implements LeaseStore {
   async release(grant: LeaseGrant): Promise<void> {
     this.#requireOpen();
     if (this.#current(grant.name)?.term === grant.term) this.#store.leases.delete(grant.name);
+  }
+
+  async issueTerm(grant: LeaseGrant): Promise<number> {
+    this.#requireOpen();
+    if (this.#current(grant.name)?.term !== grant.term) throw new TandemError('TANDEM_TERM_FENCED');
+    return this.#store.issueTerm();
   }
 
   async holder(name: string): Promise<LeaseGrant | undefined> {
