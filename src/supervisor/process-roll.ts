@@ -1,16 +1,18 @@
 /**
- * The roll of a node's worker processes, as files of a folder, so that the next keeper finds those that outlived theirs. A worker ends by
- * itself when its keeper dies, but a stopped or hung one cannot, and would hold its journal and its UDP sockets for ever.
+ * The roll of one keeper's processes, itself included, as files of a folder, so that another keeper finds those that outlived theirs, or
+ * hang. A worker ends by itself when its keeper dies, but a stopped or hung one cannot, and would hold its journal and its UDP sockets
+ * for ever.
  *
  * File `<pid>` holds the process's start time (field 22 of /proc/<pid>/stat) and the identity of the folder: a pid that was given to
  * another process is left alone, and so are the processes of the node that a data folder was copied from.
- * Only where there is /proc (Linux); elsewhere nothing is kept and nothing ended.
+ * Only where there is /proc (Linux); elsewhere nothing is kept and nothing ended. A process of another pid namespace is not found: what it
+ * holds stays locked, and nobody takes it over.
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { TandemError } from '../core/errors.ts';
 
-const POLL_MS = 2;
+const POLL_MS = 1;
 const END_TIMEOUT_MS = 5000;
 /** Fields of /proc/<pid>/stat after the name, which is in parentheses and may hold anything. */
 const STATE_FIELD = 0;
@@ -36,27 +38,28 @@ export class ProcessRoll {
     rmSync(join(this.#folder, String(pid)), { force: true });
   }
 
+  /** As its latest words in the roll: those that live. */
+  living(): readonly number[] {
+    return readdirSync(this.#folder)
+      .map(Number)
+      .filter((pid) => {
+        const startTime = startTimeOf(pid);
+        return startTime !== undefined && this.#read(pid) === this.#entry(startTime);
+      });
+  }
+
   /**
-   * SIGKILLs every process on the roll that still lives, and resolves with their pids when they are gone. Call it only with the node's
-   * exclusive right. Errors: TANDEM_DATA_LOCKED if one does not end.
+   * SIGKILLs every process on the roll that still lives, and resolves with their pids when they are gone. Call it only with the right to end
+   * them. Errors: TANDEM_PEER_LOST if one does not end, or may not be ended.
    */
   async endAll(): Promise<readonly number[]> {
-    const living: number[] = [];
-    for (const name of readdirSync(this.#folder)) {
-      const pid = Number(name);
-      const startTime = startTimeOf(pid);
-      if (startTime !== undefined && readFileSync(join(this.#folder, name), 'utf8') === this.#entry(startTime)) {
-        living.push(pid);
-        process.kill(pid, 'SIGKILL');
-      }
-    }
+    const living = this.living();
+    for (const pid of living) end(pid);
     const deadlineMs = performance.now() + END_TIMEOUT_MS;
     for (const pid of living) {
       while (startTimeOf(pid) !== undefined) {
         if (performance.now() > deadlineMs)
-          throw new TandemError('TANDEM_DATA_LOCKED', {
-            detail: `worker process ${pid} of an earlier node does not end`,
-          });
+          throw new TandemError('TANDEM_PEER_LOST', { detail: `process ${pid} of it does not end` });
         await new Promise((resolve) => setTimeout(resolve, POLL_MS));
       }
     }
@@ -64,8 +67,26 @@ export class ProcessRoll {
     return living;
   }
 
+  /** Another keeper may end the same ones. */
+  #read(pid: number): string | undefined {
+    try {
+      return readFileSync(join(this.#folder, String(pid)), 'utf8');
+    } catch {
+      return undefined;
+    }
+  }
+
   #entry(startTime: string): string {
     return `${startTime} ${this.#folderId}`;
+  }
+}
+
+function end(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return;
+    throw new TandemError('TANDEM_PEER_LOST', { detail: `process ${pid} of it may not be ended`, cause: error });
   }
 }
 

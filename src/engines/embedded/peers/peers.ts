@@ -1,10 +1,9 @@
 /** The other slots' processes of the node: one client for each that is needed, and the server for what they ask. */
-import { createHash } from 'node:crypto';
-import { chmodSync, mkdirSync, realpathSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from '../../../core/contracts/telemetry.ts';
 import type { Clock } from '../../../core/ports/clock.ts';
+import { socketFolder } from '../../../core/ports/local-sockets.ts';
 import type { OwnerStore } from './owner-store.ts';
 import { PeerClient } from './peer-client.ts';
 import { PeerServer } from './peer-server.ts';
@@ -18,9 +17,6 @@ export interface PeersOptions {
   readonly own: () => OwnerStore;
 }
 
-/** What a Unix domain socket's path may hold, with some room (Linux 107, macOS 103). */
-const SOCKET_PATH_BYTES_MAX = 100;
-
 export class Peers {
   readonly #options: PeersOptions;
   readonly #clients = new Map<number, PeerClient>();
@@ -32,8 +28,6 @@ export class Peers {
     this.#options = options;
     if (options.slots === 1) return;
     this.#folder = socketFolder(options.dataDir);
-    mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
-    chmodSync(this.#folder, 0o700);
     const path = this.#pathOf(options.slot);
     rmSync(path, { force: true });
     this.#server = new PeerServer({ ...options, path });
@@ -68,12 +62,4 @@ export class Peers {
   #pathOf(slot: number): string {
     return join(this.#folder ?? '', `slot-${slot}.sock`);
   }
-}
-
-/** `<dataDir>/run`, or, where that is too long for a socket, a private folder named after it. */
-function socketFolder(dataDir: string): string {
-  const near = join(dataDir, 'run');
-  if (Buffer.byteLength(join(near, 'slot-0000.sock')) <= SOCKET_PATH_BYTES_MAX) return near;
-  const name = createHash('sha256').update(realpathSync(dataDir)).digest('hex').slice(0, 24);
-  return join(tmpdir(), `tandem-${name}`);
 }
