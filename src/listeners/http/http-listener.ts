@@ -18,6 +18,7 @@ import { asTandemError, TandemError } from '../../core/errors.ts';
 import type { Limits } from '../../core/limits.ts';
 import type { OriginGuard } from '../../core/origin-guard.ts';
 import type { Clock } from '../../core/ports/clock.ts';
+import { inheritClient } from '../proxy-protocol/client-address.ts';
 import { acceptHandshake, WEBSOCKET_VERSION } from '../websocket/handshake.ts';
 import { WebSocketEndpoint } from '../websocket/web-socket-endpoint.ts';
 import { tokenOf } from './access.ts';
@@ -55,8 +56,11 @@ const TURN_AWAY_MS = 1000;
 
 const AFFINITY: unique symbol = Symbol('affinity');
 const RESPONSE: unique symbol = Symbol('response');
+const BYTES_BEFORE: unique symbol = Symbol('bytes before');
 interface ServedSocket extends Socket {
   [AFFINITY]?: number;
+  /** What was read of the connection before it came here: a PROXY protocol header. */
+  [BYTES_BEFORE]?: number;
   /** The latest; for errors of the connection. */
   [RESPONSE]?: ServerResponse;
 }
@@ -66,7 +70,7 @@ class HttpListener implements StreamListener {
   readonly #server: Server;
   readonly #hub: HttpHub;
   readonly #webSockets: WebSocketEndpoint;
-  readonly #open = new Set<Socket>();
+  readonly #open = new Set<ServedSocket>();
   readonly #onClosed: (this: Socket) => void;
   #isDraining = false;
   #accepted = 0;
@@ -101,7 +105,7 @@ class HttpListener implements StreamListener {
     return this.#open.size;
   }
 
-  accept(raw: Socket): void {
+  accept(raw: ServedSocket): void {
     raw.on('error', ignore);
     const isFull = this.#open.size >= this.#options.limits.connectionsMax;
     if (isFull || this.#isDraining) {
@@ -110,6 +114,7 @@ class HttpListener implements StreamListener {
     }
     this.#accepted++;
     this.#open.add(raw);
+    raw[BYTES_BEFORE] = raw.bytesRead - raw.readableLength;
     raw.once('close', this.#onClosed);
     raw.setNoDelay(true);
     if (this.#options.secureContext === undefined) this.#serve(raw);
@@ -121,7 +126,7 @@ class HttpListener implements StreamListener {
     this.#isDraining = true;
     this.#hub.streams.drain();
     this.#webSockets.drain();
-    for (const socket of this.#open) if (socket.bytesRead === 0) socket.destroy();
+    for (const socket of this.#open) if (socket.bytesRead === socket[BYTES_BEFORE]) socket.destroy();
     const endMs = clock.monotonicMs() + deadlineMs;
     while (this.#open.size > 0 && clock.monotonicMs() < endMs) {
       this.#server.closeIdleConnections();
@@ -185,6 +190,7 @@ class HttpListener implements StreamListener {
 
   #handshake(raw: Socket, secureContext: SecureContext): void {
     const secure = new TLSSocket(raw, { isServer: true, secureContext });
+    inheritClient(raw, secure);
     secure.setTimeout(this.#options.limits.headerTimeoutMs, () => secure.destroy());
     secure.on('error', () => secure.destroy());
     secure.once('secure', () => {

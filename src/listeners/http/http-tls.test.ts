@@ -1,30 +1,11 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { request } from 'node:https';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { createSecureContext } from 'node:tls';
 import { WebSocket } from 'ws';
+import { makeCertificate } from './certificate.fixture.ts';
 import { eventually, serveListener } from './served-listener.fixture.ts';
-
-function makeCertificate(t: TestContext): { cert: Buffer; key: Buffer } {
-  const folder = mkdtempSync(join(tmpdir(), 'tandem-tls-'));
-  t.after(() => rmSync(folder, { recursive: true }));
-  const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
-  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'];
-  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1'];
-  execFileSync(
-    'openssl',
-    ['req', '-x509', '-nodes', '-days', '1', ...curve, '-keyout', key, '-out', cert, ...subject],
-    {
-      stdio: 'ignore',
-    },
-  );
-  return { cert: readFileSync(cert), key: readFileSync(key) };
-}
 
 function post(port: number, ca: Buffer, body: string): Promise<{ status: number | undefined; text: string }> {
   return new Promise((resolve, reject) => {

@@ -4,6 +4,7 @@ import { type SecureContext, TLSSocket } from 'node:tls';
 import type { StreamListener } from '../../core/contracts/listener.ts';
 import type { MetricSample } from '../../core/contracts/telemetry.ts';
 import { TandemError } from '../../core/errors.ts';
+import { inheritClient } from '../proxy-protocol/client-address.ts';
 import { frameText, refusalText } from './answers.ts';
 import { TcpConnection } from './tcp-connection.ts';
 import type { TcpListenerOptions } from './tcp-options.ts';
@@ -82,6 +83,7 @@ class TcpListener implements StreamListener {
   #handshake(raw: Socket, secureContext: SecureContext): void {
     this.#track(raw, raw, undefined);
     const secure = new TLSSocket(raw, { isServer: true, secureContext });
+    inheritClient(raw, secure);
     secure.setTimeout(this.#options.limits.headerTimeoutMs, () => secure.destroy());
     secure.on('error', () => secure.destroy());
     secure.once('secure', () => this.#serve(raw, secure));

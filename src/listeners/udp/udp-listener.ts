@@ -9,6 +9,7 @@ import type { DatagramListener } from '../../core/contracts/listener.ts';
 import type { Logger, MetricSample } from '../../core/contracts/telemetry.ts';
 import { asTandemError, TandemError } from '../../core/errors.ts';
 import type { Limits } from '../../core/limits.ts';
+import type { Unwrap } from '../proxy-protocol/datagram-proxy.ts';
 
 export interface UdpListenerOptions {
   readonly topic: string;
@@ -16,6 +17,8 @@ export interface UdpListenerOptions {
   readonly ingest: Ingest;
   readonly limits: Limits;
   readonly logger: Logger;
+  /** Present: datagrams come through a load balancer, each with a PROXY protocol header. */
+  readonly unwrap?: Unwrap | undefined;
 }
 
 /** Datagrams that wait while the lane opens. Above: turned away. */
@@ -43,7 +46,9 @@ class UdpListener implements DatagramListener, AckSink {
 
   attach(socket: DatagramSocket): void {
     this.#socket = socket;
-    socket.on('message', (data: Buffer, from: RemoteInfo) => this.#receive(data, from));
+    const { unwrap } = this.#options;
+    const receive = (data: Buffer, from: RemoteInfo): void => this.#receive(data, from);
+    socket.on('message', unwrap === undefined ? receive : (data, from) => this.#receiveProxied(unwrap, data, from));
     socket.on('error', (error) => this.#options.logger.error('udp_failed', { reason: error.message }));
   }
 
@@ -96,6 +101,16 @@ class UdpListener implements DatagramListener, AckSink {
       this.#waiting.push({ data, from });
       if (!this.#isOpening) this.#openLane();
     }
+  }
+
+  #receiveProxied(unwrap: Unwrap, datagram: Buffer, from: RemoteInfo): void {
+    const data = unwrap(datagram, from);
+    if (data !== undefined) {
+      this.#receive(data, from);
+      return;
+    }
+    this.#received++;
+    this.#turnedAway++;
   }
 
   #take(lane: Lane, data: Buffer, from: RemoteInfo): void {
