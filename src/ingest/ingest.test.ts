@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { AckSink } from '../core/contracts/ingest.ts';
+import type { AckSink, Receipt } from '../core/contracts/ingest.ts';
 import { TandemError } from '../core/errors.ts';
 import { DEFAULT_LIMITS } from '../core/limits.ts';
 import { systemClock } from '../core/ports/clock.ts';
@@ -208,6 +208,31 @@ test('append: keys go to their partitions, unkeyed records stay together, receip
   const [twice] = await ingest.append(repeat);
   assert.deepEqual({ ...twice, isDuplicate: false }, once);
   assert.equal(twice?.isDuplicate, true);
+});
+
+test('a keyed record of a producer goes by its key; receipts keep the order; sent again, each is stored once', async () => {
+  const { ingest, texts } = setUp({}, 4);
+  const keys = ['a', 'b', 'c', undefined, 'a', 'd', 'd', 'b'];
+  const records = keys.map((key, i) => {
+    const data = Buffer.from(`${i}`);
+    return key === undefined ? { data } : { key, data };
+  });
+  const producer = { id: 'p', sequence: 1 };
+  const plain = await ingest.append({ topic: 'other', records: [{ key: 'a', data: Buffer.from('0') }] });
+  const receipts = await ingest.append({ topic: 't', records, producer });
+  assert.equal(receipts[0]?.partition, plain[0]?.partition);
+  const placesOf = (given: readonly Receipt[]) =>
+    given.flatMap(({ partition, firstOffset, count }) =>
+      Array.from({ length: count }, (_, i) => ({ partition, offset: firstOffset + i })),
+    );
+  const placed = placesOf(receipts);
+  for (const [i, { partition, offset }] of placed.entries())
+    assert.equal((await texts('t', partition))[offset], `${i}`, 'each receipt names the place of its record');
+  assert.equal(placed.length, keys.length);
+  // As after a lost answer: a part of them, with other batch boundaries.
+  const again = await ingest.append({ topic: 't', records: records.slice(3), producer: { id: 'p', sequence: 4 } });
+  assert.ok(again.every(({ isDuplicate }) => isDuplicate));
+  assert.deepEqual(placesOf(again), placed.slice(3));
 });
 
 test('refuses what is not valid, by code', async () => {

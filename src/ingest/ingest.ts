@@ -1,8 +1,9 @@
 /**
  * Ingest: the only way in. Validates, chooses the partition, gathers records into batches and appends them.
  *
- * Which partition: explicit, else by the hash of the producer's id, else by the hash of the key, else one of the partitions that this
- * worker appends to itself, spread evenly over sources (lanes, affinities).
+ * Which partition: explicit, else by the hash of the key, else by the hash of the producer's id, else one of the partitions that this
+ * worker appends to itself, spread evenly over sources (lanes, affinities). So a producer's sequences may be spread over partitions; each
+ * partition knows the ones that it got, in rising order.
  * Invariants: answers of a source come in the order of its records; nothing is answered as stored that the engine did not resolve;
  * unfinished bytes are counted, and listeners stop reading above limits.ingestBytesMax.
  * Non-goals: parsing (listeners), rights (listeners), retries (the sender's; a producer sequence makes them safe).
@@ -90,9 +91,9 @@ class CollectingIngest implements Ingest, MetricSource {
     this.#checkSizes(records);
     // No await while the topic is known: calls of one turn keep their order.
     const topic = this.#options.topics.peek(options.topic) ?? (await this.#topic(options.topic));
+    if (producer !== undefined) return this.#shipAlone(topic, options, producer);
     const call = new AppendCall(options.records.length);
-    if (producer === undefined) this.#gather(topic, options, call);
-    else this.#shipAlone(topic, options, producer, call);
+    this.#gather(topic, options, call);
     return call.settled();
   }
 
@@ -140,19 +141,29 @@ class CollectingIngest implements Ingest, MetricSource {
     }
   }
 
-  #shipAlone(topic: TopicInfo, options: AppendOptions, producer: ProducerSequence, call: AppendCall): void {
-    if (options.records.length > BATCH_RECORDS_MAX)
+  /** One shipment for each run of records of one partition, since a batch's sequences have no gap. The receipts keep the records' order. */
+  async #shipAlone(topic: TopicInfo, options: AppendOptions, producer: ProducerSequence): Promise<readonly Receipt[]> {
+    const { records } = options;
+    if (records.length > BATCH_RECORDS_MAX)
       throw new TandemError('TANDEM_BATCH_TOO_LARGE', { detail: `${BATCH_RECORDS_MAX} records with a producer` });
-    const partition = this.#partitionOf(topic, options.partition, producer, undefined, 0);
-    const shipment = new Shipment(topic.name, partition, this.#dispatch.takeBuilder(), producer);
-    for (const record of options.records) {
-      shipment.builder.add(record);
-      shipment.credit(call, 1);
+    const partitions = records.map(({ key }) => this.#partitionOf(topic, options.partition, producer, key, 0));
+    const shipments: Shipment[] = [];
+    const calls: AppendCall[] = [];
+    for (let start = 0, end = 0; start < records.length; start = end) {
+      const partition = partitions[start] as number;
+      while (partitions[end] === partition) end++;
+      const first = { id: producer.id, sequence: producer.sequence + start };
+      const shipment = new Shipment(topic.name, partition, this.#dispatch.takeBuilder(), first);
+      const call = new AppendCall(end - start);
+      for (let at = start; at < end; at++) shipment.builder.add(records[at] as RecordInput);
+      shipment.credit(call, end - start);
+      if (shipment.builder.byteLength > BATCH_BYTES_MAX && end - start > 1)
+        throw new TandemError('TANDEM_BATCH_TOO_LARGE', { detail: `${BATCH_BYTES_MAX} bytes with a producer` });
+      shipments.push(shipment);
+      calls.push(call);
     }
-    if (shipment.builder.byteLength > BATCH_BYTES_MAX && options.records.length > 1) {
-      throw new TandemError('TANDEM_BATCH_TOO_LARGE', { detail: `${BATCH_BYTES_MAX} bytes with a producer` });
-    }
-    this.#dispatch.scheduleLoose(shipment);
+    for (const shipment of shipments) this.#dispatch.scheduleLoose(shipment);
+    return receiptsOf(calls);
   }
 
   #collector(topic: string, partition: number): Collector {
@@ -178,8 +189,8 @@ class CollectingIngest implements Ingest, MetricSource {
         detail: `${topic.name}/${wanted}, the topic has ${topic.partitions}`,
       });
     }
-    if (producer !== undefined) return partitionForKey(producer.id, topic.partitions);
-    if (key !== undefined) return partitionForKey(key, topic.partitions);
+    const named = key ?? producer?.id;
+    if (named !== undefined) return partitionForKey(named, topic.partitions);
     const local = this.#options.store.localPartitions(topic.name);
     return local[spread % local.length] ?? spread % topic.partitions;
   }
@@ -211,6 +222,17 @@ class CollectingIngest implements Ingest, MetricSource {
       });
     });
   }
+}
+
+/** Of all calls in their order; rejects with the first error when all are settled. */
+async function receiptsOf(calls: readonly AppendCall[]): Promise<readonly Receipt[]> {
+  const [only] = calls;
+  if (only !== undefined && calls.length === 1) return only.settled();
+  const results = await Promise.allSettled(calls.map((call) => call.settled()));
+  return results.flatMap((result) => {
+    if (result.status === 'rejected') throw result.reason;
+    return result.value;
+  });
 }
 
 function bytesOf(record: RecordInput): number {

@@ -17,7 +17,7 @@ export interface AckSink {
 
 export interface LaneOptions {
   readonly topic: string;
-  /** Fixes the partition by the producer's id and makes each sequence stored once. */
+  /** Fixes the partition by the producer's id (a lane's records have no keys) and makes each sequence stored once. */
   readonly producer?: ProducerSequence;
   /** Fixes the partition explicitly. */
   readonly partition?: number;
@@ -70,8 +70,9 @@ export interface Ingest {
    */
   openLane(options: LaneOptions): Promise<Lane>;
   /**
-   * Stores records; resolves when all are durable, with their places in order of partitions' first use (one receipt for unkeyed records). Records of different keys may go to different partitions. With a
-   * producer all go to the producer's partition, keyed or not. Not atomic over partitions; rejects with the first error.
+   * Stores records; resolves when all are durable, with their places. Keyed records go by the hash of their key, others by the producer's id,
+   * so records may go to different partitions: the receipts are in order of partitions' first use, with a producer in the order of the records
+   * (counts add up). Not atomic over partitions; rejects with the first error, and may then be repeated with the same producer and sequence.
    * Errors: as `openLane`, TANDEM_RECORD_TOO_LARGE, TANDEM_BATCH_TOO_LARGE.
    */
   append(options: AppendOptions): Promise<readonly Receipt[]>;
