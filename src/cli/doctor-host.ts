@@ -22,10 +22,14 @@ export function checkNode(version: string = process.versions.node): Check {
   };
 }
 
+type BoundAddress = Pick<ListenConfig, 'protocol' | 'url' | 'host' | 'port'>;
+
 /** Free, or in use by a Tandem that is running with this config. */
 export async function checkPorts(config: TandemConfig): Promise<Check[]> {
   const isRunning = await answersAsTandem(config);
-  const addresses: ListenConfig[] = [...config.listen, { ...config.admin, protocol: 'http' }];
+  const { listen, admin } = config;
+  const addresses: BoundAddress[] = [...listen, { ...admin, protocol: 'http' }];
+  if (admin.agentCheck !== null) addresses.push({ ...admin.agentCheck, protocol: 'tcp', url: 'admin.agentCheck' });
   return Promise.all(addresses.map(async (address) => portCheck(address.url, await bindProblem(address), isRunning)));
 }
 
@@ -57,7 +61,7 @@ async function answersAsTandem({ admin }: TandemConfig): Promise<boolean> {
 }
 
 /** The system's error code, or undefined if the address is free. */
-async function bindProblem({ protocol, host, port }: ListenConfig): Promise<string | undefined> {
+async function bindProblem({ protocol, host, port }: BoundAddress): Promise<string | undefined> {
   try {
     if (protocol === 'udp') {
       const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');

@@ -1,9 +1,10 @@
-/** Reads listener URLs: `tcp://host:port?topic=T&framing=line&ack=offset&tls=CERT,KEY`, `udp://…`, `http://…`. */
+/** Reads listener URLs: `tcp://host:port?topic=T&framing=line&ack=offset&tls=CERT,KEY&proxy=on`, `udp://…`, `http://…`. */
+import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { TOPIC_NAME_PATTERN } from '../core/record.ts';
 import { closest, shown } from './problems.ts';
-import { DEFAULT_TOPIC, type ListenInput } from './schema.ts';
-import type { AdminConfig, HttpListenConfig, ListenConfig, TlsConfig } from './tandem-config.ts';
+import { type AdminInput, DEFAULT_TOPIC, DEFAULT_TRUSTED_PROXIES, type ListenInput } from './schema.ts';
+import type { AdminConfig, AgentCheckConfig, HttpListenConfig, ListenConfig, TlsConfig } from './tandem-config.ts';
 
 /** Tells one problem of this listener. */
 type Report = (problem: string, accepted: string) => void;
@@ -11,9 +12,9 @@ type Report = (problem: string, accepted: string) => void;
 type Protocol = ListenConfig['protocol'];
 
 const PARAMETERS: { readonly [P in Protocol]: readonly string[] } = {
-  tcp: ['topic', 'framing', 'ack', 'tls'],
-  udp: ['topic', 'ack'],
-  http: ['tls'],
+  tcp: ['topic', 'framing', 'ack', 'tls', 'proxy'],
+  udp: ['topic', 'ack', 'proxy'],
+  http: ['tls', 'proxy'],
 };
 const FORMS = 'tcp://HOST:PORT?topic=T, udp://HOST:PORT?topic=T or http://HOST:PORT';
 const PORT_MAX = 65_535;
@@ -26,32 +27,45 @@ export interface ReadListener {
 
 /** undefined: it could not be read at all (what is wrong was reported). */
 export function readListener(input: ListenInput, folder: string, report: Report): ReadListener | undefined {
-  const { url, tls, insecure } = typeof input === 'string' ? { url: input } : input;
+  const { url, tls, insecure, trustedProxies } = typeof input === 'string' ? { url: input } : input;
   const parts = splitUrl(url, report);
   if (parts === undefined) return undefined;
   const { protocol, host, port, query } = parts;
   checkParameters(protocol, query, report);
-  const address = { url: shortUrl(parts), host, port };
+  const trusted = readTrusted(oneOf(query, 'proxy', ['off', 'on'], report) === 'on', trustedProxies, report);
+  const address = { url: shortUrl(parts), host, port, trustedProxies: trusted };
   const given = tls === undefined ? query.get('tls') : [tls.cert, tls.key].join(',');
   const config = make(protocol, address, query, readTls(given, folder, report), report);
   if (config.protocol === 'udp' && tls !== undefined) report('has tls, which UDP cannot have', 'leave tls out');
   return { config, isInsecure: insecure ?? false };
 }
 
-/** The admin address: as a listener, HTTP only. */
+/** The admin address: as a listener, HTTP only, and the agent-check's. */
 export function readAdmin(
-  input: ListenInput,
+  input: AdminInput,
   folder: string,
   report: Report,
 ): { readonly config: Omit<AdminConfig, 'isDefault'>; readonly isInsecure: boolean } | undefined {
-  const read = readListener(input, folder, report);
+  const { agentCheck: agentText, ...listener } = typeof input === 'string' ? { url: input } : input;
+  const agentCheck = agentText === undefined ? null : readAgentCheck(agentText, report);
+  const read = readListener(listener, folder, report);
   if (read === undefined) return undefined;
   if (read.config.protocol !== 'http') {
     report(`is not an http URL: ${shown(read.config.url)}`, 'http://HOST:PORT');
     return undefined;
   }
-  const { url, host, port, tls }: HttpListenConfig = read.config;
-  return { config: { url, host, port, tls }, isInsecure: read.isInsecure };
+  const { url, host, port, tls, trustedProxies }: HttpListenConfig = read.config;
+  if (trustedProxies !== null) report('says proxy=on, which only listeners have', 'leave it out');
+  return { config: { url, host, port, tls, agentCheck }, isInsecure: read.isInsecure };
+}
+
+function readAgentCheck(text: string, report: Report): AgentCheckConfig | null {
+  const [, host = '', port = ''] = /^(\[[0-9a-fA-F:.]+\]|[^\s:/?#@[\]]+):(\d{1,5})$/.exec(text) ?? [];
+  if (host === '' || Number(port) > PORT_MAX) {
+    report(`has an agentCheck that is no address: ${shown(text)}`, 'HOST:PORT');
+    return null;
+  }
+  return { host: host.replace(/^\[|\]$/g, ''), port: Number(port) };
 }
 
 interface UrlParts {
@@ -95,8 +109,6 @@ function checkParameters(protocol: Protocol, query: URLSearchParams, report: Rep
   for (const name of new Set(query.keys())) {
     if (known.includes(name)) {
       if (query.getAll(name).length > 1) report(`says ${name}= more than once`, 'once');
-    } else if (name === 'proxy') {
-      report('says proxy=, which this version of Tandem does not have yet', 'leave it out');
     } else {
       const meant = closest(name, known);
       report(
@@ -107,9 +119,33 @@ function checkParameters(protocol: Protocol, query: URLSearchParams, report: Rep
   }
 }
 
+/** null: without the PROXY protocol. */
+function readTrusted(
+  isProxied: boolean,
+  given: readonly string[] | undefined,
+  report: Report,
+): readonly string[] | null {
+  if (!isProxied) {
+    if (given !== undefined) report('has trustedProxies without proxy=on', 'proxy=on in the URL');
+    return null;
+  }
+  const trusted = given ?? DEFAULT_TRUSTED_PROXIES;
+  if (trusted.length === 0) report('has empty trustedProxies, so nobody could connect', 'an address or range');
+  for (const range of trusted)
+    if (!isRange(range))
+      report(`has trustedProxies with ${shown(range)}`, 'addresses and ranges: 10.0.0.7, 10.0.0.0/8, fd00::/8');
+  return trusted;
+}
+
+function isRange(text: string): boolean {
+  const [, address = '', bits = '0'] = /^([0-9a-fA-F:.]+)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
+  const family = isIP(address);
+  return family !== 0 && Number(bits) <= (family === 4 ? 32 : 128);
+}
+
 function make(
   protocol: Protocol,
-  address: { url: string; host: string; port: number },
+  address: { url: string; host: string; port: number; trustedProxies: readonly string[] | null },
   query: URLSearchParams,
   tls: TlsConfig | null,
   report: Report,

@@ -197,7 +197,7 @@ test('rules between keys', () => {
     [{ listen: ['https://127.0.0.1:7'] }, 'listen[0]'],
     [{ listen: ['tcp://127.0.0.1:70000'] }, 'listen[0]'],
     [{ listen: ['tcp://127.0.0.1:7?ack=maybe'] }, 'listen[0]'],
-    [{ listen: ['tcp://127.0.0.1:7?proxy=on'] }, 'listen[0]'],
+    [{ listen: ['tcp://127.0.0.1:7?proxy=yes'] }, 'listen[0]'],
     [{ listen: [{ url: 'udp://127.0.0.1:7', tls: { cert: 'package.json', key: 'x' } }] }, 'listen[0]'],
     [{ listen: ['tcp://127.0.0.1:7?tls=absent.pem,absent.key'] }, 'listen[0]'],
     [{ engine: 'memory', workers: 2 }, 'workers.count'],

@@ -14,12 +14,12 @@ import { type ConfigProblem, type Locate, shown } from './problems.ts';
 import { type Resolution, resolveSecret } from './resolution.ts';
 import { resolveConsumers } from './resolve-consumers.ts';
 import {
+  type AdminInput,
   type ConfigInput,
   DEFAULT_ADMIN,
   DEFAULT_DATA_FOLDER,
   DEFAULT_LISTEN,
   DEFAULT_TOPIC,
-  type ListenInput,
 } from './schema.ts';
 import { type ConfigPath, pathText } from './schema-tree.ts';
 import type {
@@ -112,21 +112,41 @@ function resolveAdmin(
   resolution: Resolution,
 ): AdminConfig {
   const path = ['admin'];
-  const given: ListenInput = input.admin ?? DEFAULT_ADMIN;
+  const given: AdminInput = input.admin ?? DEFAULT_ADMIN;
   const read = readAdmin(given, resolution.folder, (problem, accepted) =>
     resolution.problem(path, { problem, accepted }),
   );
-  if (read === undefined) return { url: DEFAULT_ADMIN, host: '127.0.0.1', port: 0, tls: null, isDefault: true };
+  if (read === undefined)
+    return { url: DEFAULT_ADMIN, host: '127.0.0.1', port: 0, tls: null, agentCheck: null, isDefault: true };
   checkExposure(path, read.config, read.isInsecure, auth, resolution);
   checkTls(path, read.config.tls, resolution);
-  const place = placeOf({ ...read.config, protocol: 'http' });
-  const twin = listen.findIndex((each) => each.port !== 0 && placeOf(each) === place);
-  if (twin >= 0)
-    resolution.problem(path, { problem: `has the address of listen[${twin}]`, accepted: 'an address of its own' });
+  checkPlaces(path, read.config, listen, resolution);
   return { ...read.config, isDefault: input.admin === undefined };
 }
 
-const placeOf = ({ protocol, host, port }: ListenConfig): string =>
+/** Nothing that listens on TCP has another's address. */
+function checkPlaces(
+  path: ConfigPath,
+  { host, port, agentCheck }: Omit<AdminConfig, 'isDefault'>,
+  listen: readonly ListenConfig[],
+  { problem }: Resolution,
+): void {
+  const admin = { protocol: 'http', host, port } as const;
+  const agent = agentCheck && ({ protocol: 'tcp', ...agentCheck } as const);
+  for (const [name, each] of [
+    ['', admin],
+    ['an agentCheck at ', agent],
+  ] as const) {
+    if (each === null || each.port === 0) continue;
+    const twin = listen.findIndex((other) => placeOf(other) === placeOf(each));
+    if (twin >= 0)
+      problem(path, { problem: `has ${name}the address of listen[${twin}]`, accepted: 'an address of its own' });
+  }
+  if (agent !== null && agent.port !== 0 && placeOf(agent) === placeOf(admin))
+    problem(path, { problem: 'has an agentCheck at its own address', accepted: 'a port of its own for agentCheck' });
+}
+
+const placeOf = ({ protocol, host, port }: Pick<ListenConfig, 'protocol' | 'host' | 'port'>): string =>
   `${protocol === 'udp' ? 'udp' : 'tcp'} ${host === 'localhost' ? '127.0.0.1' : host} ${port}`;
 
 /** On loopback, with tokens, or because it was said. UDP carries no token, so tokens do not protect it. */

@@ -19,6 +19,9 @@ export const DEFAULT_LISTEN: readonly string[] = [
   `udp://127.0.0.1:9502?topic=${DEFAULT_TOPIC}`,
 ];
 
+/** Who may send PROXY protocol headers where nobody said it. */
+export const DEFAULT_TRUSTED_PROXIES: readonly string[] = ['127.0.0.0/8', '::1'];
+
 /** Top-level keys that the design names and this version does not have. */
 export const FUTURE_KEYS: readonly string[] = ['rpc', 'dbsync', 'backup'];
 
@@ -61,22 +64,35 @@ const exposed = z
   .optional()
   .meta({ description: 'Allow an address other than loopback without auth', default: false });
 
-const listenObject = z.strictObject({
+const address = {
   url: z.string().meta({ description: 'As in the short form' }),
   tls: tls.optional(),
   insecure: exposed,
+};
+const listenObject = z.strictObject({
+  ...address,
+  trustedProxies: z.array(z.string().min(1)).optional().meta({
+    description: 'With `proxy=on`: addresses and ranges (CIDR) of the load balancers; nobody else may connect',
+    default: DEFAULT_TRUSTED_PROXIES,
+  }),
+});
+const adminObject = z.strictObject({
+  ...address,
+  agentCheck: z.string().min(1).optional().meta({
+    description: "Where HAProxy's agent-check is answered: `HOST:PORT`, bound always; left out: nowhere",
+  }),
 });
 const listen = z
   .array(
-    z
-      .union([z.string(), listenObject])
-      .meta({ description: '`tcp://…`, `udp://…` or `http://…`, or an object with `url`, `tls`, `insecure`' }),
+    z.union([z.string(), listenObject]).meta({
+      description: '`tcp://…`, `udp://…` or `http://…`, or an object with `url`, `tls`, `insecure`, `trustedProxies`',
+    }),
   )
   .optional()
   .meta({ description: 'Where the node takes data in while it is active', default: DEFAULT_LISTEN });
 
 const admin = z
-  .union([z.string(), listenObject])
+  .union([z.string(), adminObject])
   .optional()
   .meta({ description: 'Health, metrics and the admin API: an `http://` URL, bound always', default: DEFAULT_ADMIN });
 
@@ -285,3 +301,4 @@ export const configSchema = z
 
 export type ConfigInput = z.infer<typeof configSchema>;
 export type ListenInput = NonNullable<ConfigInput['listen']>[number];
+export type AdminInput = NonNullable<ConfigInput['admin']>;

@@ -52,7 +52,12 @@ interface Address {
   readonly port: number;
 }
 
-export interface TcpListenConfig extends Address {
+interface ListenAddress extends Address {
+  /** Who may send PROXY protocol headers, as each connection or datagram must then begin; null: the listener takes none. */
+  readonly trustedProxies: readonly string[] | null;
+}
+
+export interface TcpListenConfig extends ListenAddress {
   readonly protocol: 'tcp';
   readonly topic: string;
   readonly framing: 'line' | 'length';
@@ -60,14 +65,14 @@ export interface TcpListenConfig extends Address {
   readonly tls: TlsConfig | null;
 }
 
-export interface UdpListenConfig extends Address {
+export interface UdpListenConfig extends ListenAddress {
   readonly protocol: 'udp';
   readonly topic: string;
   readonly ack: 'offset' | 'none';
 }
 
 /** HTTP, WebSocket and SSE on one port. */
-export interface HttpListenConfig extends Address {
+export interface HttpListenConfig extends ListenAddress {
   readonly protocol: 'http';
   readonly tls: TlsConfig | null;
 }
@@ -78,6 +83,14 @@ export interface AdminConfig extends Address {
   /** Nobody wrote an address: if the port is taken by a node of the same cluster, the next free one will do. */
   readonly isDefault: boolean;
   readonly tls: TlsConfig | null;
+  /** Where HAProxy's agent-check is answered; null: nowhere. */
+  readonly agentCheck: AgentCheckConfig | null;
+}
+
+export interface AgentCheckConfig {
+  readonly host: string;
+  /** 0: any free port. */
+  readonly port: number;
 }
 
 // ---------------------------------------------------------------- processes

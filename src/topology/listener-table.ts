@@ -16,7 +16,11 @@ import type { Push } from '../core/contracts/push.ts';
 import type { Logger } from '../core/contracts/telemetry.ts';
 import { createOriginGuard } from '../core/origin-guard.ts';
 import { systemClock as clock } from '../core/ports/clock.ts';
+import { rawErrorAnswer } from '../listeners/http/answers.ts';
 import { createHttpListener } from '../listeners/http/http-listener.ts';
+import { createDatagramProxy } from '../listeners/proxy-protocol/datagram-proxy.ts';
+import { createProxiedListener, type ProxiedListenerOptions } from '../listeners/proxy-protocol/proxied-listener.ts';
+import { frameText, refusalText } from '../listeners/tcp/answers.ts';
 import { createTcpListener } from '../listeners/tcp/tcp-listener.ts';
 import { createUdpListener } from '../listeners/udp/udp-listener.ts';
 
@@ -45,13 +49,29 @@ export function createListener(listen: ListenConfig, index: number, parts: Liste
   const context = parts.secureContexts[index];
   const secured: Secured = context === undefined ? {} : { secureContext: context };
   switch (listen.protocol) {
-    case 'tcp':
-      return { kind: 'stream', listener: tcp(listen, secured, parts) };
+    case 'tcp': {
+      const refusal: Refusal = (error) => frameText(refusalText(error), listen.framing);
+      return { kind: 'stream', listener: proxied(tcp(listen, secured, parts), listen, refusal, parts) };
+    }
     case 'http':
-      return { kind: 'stream', listener: http(listen, secured, parts) };
+      return { kind: 'stream', listener: proxied(http(listen, secured, parts), listen, rawErrorAnswer, parts) };
     case 'udp':
       return { kind: 'datagram', listener: udp(listen, parts) };
   }
+}
+
+type Refusal = NonNullable<ProxiedListenerOptions['refusal']>;
+
+/** With `proxy=on` in its URL behind the PROXY protocol, else as it is. Who expects TLS could not read a refusal. */
+function proxied(
+  inner: StreamListener,
+  { trustedProxies, tls }: TcpListenConfig | HttpListenConfig,
+  refusal: Refusal,
+  { logger, config: { limits } }: ListenerParts,
+): StreamListener {
+  if (trustedProxies === null) return inner;
+  const answered = tls === null ? { refusal } : {};
+  return createProxiedListener({ inner, trustedProxies, limits, clock, logger, ...answered });
 }
 
 function tcp({ topic, framing, ack }: TcpListenConfig, secured: Secured, parts: ListenerParts): StreamListener {
@@ -60,15 +80,17 @@ function tcp({ topic, framing, ack }: TcpListenConfig, secured: Secured, parts: 
   return createTcpListener({ topic, framing, ack, ingest, authenticator, limits, logger, nodeTerm, ...secured });
 }
 
-function udp({ topic, ack }: UdpListenConfig, { ingest, logger, config }: ListenerParts): DatagramListener {
-  return createUdpListener({ topic, ack, ingest, limits: config.limits, logger });
+function udp({ topic, ack, trustedProxies }: UdpListenConfig, parts: ListenerParts): DatagramListener {
+  const { ingest, logger, config } = parts;
+  const unwrap = trustedProxies === null ? undefined : createDatagramProxy({ trustedProxies, clock, logger });
+  return createUdpListener({ topic, ack, ingest, limits: config.limits, logger, unwrap });
 }
 
 function http({ host, tls }: HttpListenConfig, secured: Secured, parts: ListenerParts): StreamListener {
-  const { ingest, push, topics, store, authenticator, health, logger, config } = parts;
+  const { ingest, push, topics, store, authenticator, health, nodeTerm, logger, config } = parts;
   const { limits, auth } = config;
   const { isRequired: isAuthRequired, allowedOrigins } = auth;
   const originGuard = createOriginGuard({ host, isTls: tls !== null, isAuthRequired, allowedOrigins });
   const stages = { ingest, push, topics, store, authenticator, originGuard };
-  return createHttpListener({ ...stages, health, logger, limits, clock, ...secured });
+  return createHttpListener({ ...stages, health, nodeTerm, logger, limits, clock, ...secured });
 }

@@ -41,11 +41,12 @@ auth:
 
 | URL | takes |
 |---|---|
-| \`tcp://HOST:PORT\` | \`topic\` (data_queue), \`framing=line\\|length\` (line), \`ack=offset\\|none\` (offset), \`tls=CERT,KEY\` |
-| \`udp://HOST:PORT\` | \`topic\` (data_queue), \`ack=none\\|offset\` (none) |
-| \`http://HOST:PORT\` | HTTP, WebSocket and SSE; \`tls=CERT,KEY\` |
+| \`tcp://HOST:PORT\` | \`topic\` (data_queue), \`framing=line\\|length\` (line), \`ack=offset\\|none\` (offset), \`tls=CERT,KEY\`, \`proxy=on\` |
+| \`udp://HOST:PORT\` | \`topic\` (data_queue), \`ack=none\\|offset\` (none), \`proxy=on\` |
+| \`http://HOST:PORT\` | HTTP, WebSocket and SSE; \`tls=CERT,KEY\`, \`proxy=on\` |
 
-Port 0 is any free port. The long form is \`{ url: …, tls: { cert: …, key: … }, insecure: true }\`. What goes over the wire is in [protocols.md](protocols.md).
+Port 0 is any free port. The long form is \`{ url: …, tls: { cert: …, key: … }, insecure: true, trustedProxies: […] }\`. With \`proxy=on\` only load
+balancers that send the PROXY protocol may connect, from the addresses in \`trustedProxies\`: [load-balancing.md](load-balancing.md). What goes over the wire is in [protocols.md](protocols.md).
 `;
 
 export function configPage(): string {
