@@ -10,6 +10,7 @@ import type { Limits } from '../../core/limits.ts';
 import type { OriginGuard } from '../../core/origin-guard.ts';
 import type { Clock } from '../../core/ports/clock.ts';
 import type { ByteBudget } from './byte-budget.ts';
+import type { SseEncoder } from './sse-encoder.ts';
 import type { SseStreams } from './sse-streams.ts';
 
 /** What routes work with. */
@@ -27,6 +28,9 @@ export interface HttpHub {
   /** Half-received bodies. */
   readonly budget: ByteBudget;
   readonly streams: SseStreams;
+  readonly sseEncoder: SseEncoder;
+  /** The node's term, as the member of a JSON object: answers to publishes carry it. */
+  readonly termMember: string;
   readonly isDraining: boolean;
 }
 

@@ -153,6 +153,7 @@ test('while ingest is saturated a body waits unread, and is stored when there is
     openLane: ingest.openLane.bind(ingest),
     append: ingest.append.bind(ingest),
     drain: ingest.drain.bind(ingest),
+    unfinishedRecords: 0,
     get isSaturated() {
       return isSaturated;
     },

@@ -19,13 +19,14 @@ import type { Limits } from '../../core/limits.ts';
 import type { OriginGuard } from '../../core/origin-guard.ts';
 import type { Clock } from '../../core/ports/clock.ts';
 import { inheritClient } from '../proxy-protocol/client-address.ts';
-import { acceptHandshake, WEBSOCKET_VERSION } from '../websocket/handshake.ts';
+import { acceptHandshake, offersSubprotocol, WEBSOCKET_VERSION } from '../websocket/handshake.ts';
 import { WebSocketEndpoint } from '../websocket/web-socket-endpoint.ts';
 import { tokenOf } from './access.ts';
 import { rawErrorAnswer } from './answers.ts';
 import { ByteBudget } from './byte-budget.ts';
 import type { HttpHub } from './http-exchange.ts';
 import { route, splitUrl, WEBSOCKET_PATH } from './router.ts';
+import { SseEncoder } from './sse-encoder.ts';
 import { SseStreams } from './sse-streams.ts';
 
 export interface HttpListenerOptions {
@@ -39,6 +40,8 @@ export interface HttpListenerOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly health: () => Health;
+  /** Under which the node serves: in answers and deliveries. */
+  readonly nodeTerm: number;
   /** Present: TLS (HTTPS and WSS). */
   readonly secureContext?: SecureContext;
 }
@@ -81,7 +84,7 @@ class HttpListener implements StreamListener {
 
   constructor(options: HttpListenerOptions) {
     this.#options = options;
-    const { limits, clock } = options;
+    const { limits, clock, nodeTerm } = options;
     const budget = new ByteBudget(limits.ingestBytesMax);
     const isDraining = (): boolean => this.#isDraining;
     const streams = new SseStreams(clock);
@@ -89,6 +92,8 @@ class HttpListener implements StreamListener {
       ...options,
       budget,
       streams,
+      sseEncoder: new SseEncoder(nodeTerm),
+      termMember: `"term":${nodeTerm}`,
       get isDraining() {
         return isDraining();
       },
@@ -209,12 +214,13 @@ class HttpListener implements StreamListener {
 
   #upgrade(request: IncomingMessage, socket: ServedSocket, rest: Buffer): void {
     const { path, query } = splitUrl(request.url ?? '');
+    let head: string | undefined;
     try {
-      if (this.#isDraining) throw new TandemError('TANDEM_DRAINING');
       if (path !== WEBSOCKET_PATH) throw new TandemError('TANDEM_METHOD_UNKNOWN', { detail: JSON.stringify(path) });
       this.#options.originGuard.admit(request.headers);
+      head = acceptHandshake(request.method, request.headers);
+      if (this.#isDraining) throw new TandemError('TANDEM_DRAINING');
       const identity = this.#options.authenticator.authenticate(tokenOf(request.headers, query));
-      const head = acceptHandshake(request.method, request.headers);
       this.#upgrades++;
       detach(socket);
       socket.write(head);
@@ -222,7 +228,11 @@ class HttpListener implements StreamListener {
     } catch (thrown) {
       const error = asTandemError(thrown);
       this.#options.logger.debug('websocket_refused', { code: error.code, path: path.slice(0, 200) });
-      endWith(socket, rawErrorAnswer(error, `Sec-WebSocket-Version: ${WEBSOCKET_VERSION}\r\n`), this.#options.clock);
+      const answer =
+        head !== undefined && offersSubprotocol(request.headers)
+          ? this.#webSockets.refusal(head, error)
+          : rawErrorAnswer(error, `Sec-WebSocket-Version: ${WEBSOCKET_VERSION}\r\n`);
+      endWith(socket, answer, this.#options.clock);
     }
   }
 
@@ -254,8 +264,8 @@ function detach(socket: ServedSocket): void {
 }
 
 /** The last that the client gets. What it still sends is dropped, or the reset would overtake the answer. */
-function endWith(socket: Socket, text: string, clock: Clock): void {
-  socket.end(text);
+function endWith(socket: Socket, answer: string | Buffer, clock: Clock): void {
+  socket.end(answer);
   socket.resume();
   const timer = clock.after(TURN_AWAY_MS, () => socket.destroy());
   socket.once('close', () => timer.cancel());

@@ -36,7 +36,8 @@ test('a record of any bytes is stored and read back', async (t) => {
   for (const [offset, body] of bodies.entries()) {
     const { status, body: receipt } = await post(`${url}/topics/t`, body);
     assert.equal(status, 201);
-    assert.deepEqual(Object.keys(receipt), ['epoch', 'partition', 'offset']);
+    assert.deepEqual(Object.keys(receipt), ['term', 'epoch', 'partition', 'offset']);
+    assert.equal(receipt.term, 7);
     assert.equal(receipt.offset, offset);
   }
   const { body, headers } = await ask(`${url}/topics/t/records`);
@@ -95,6 +96,7 @@ test('a keyed batch over several partitions is answered with a list of receipts'
   const lines = Array.from({ length: 20 }, (_, i) => JSON.stringify({ data: `d${i}`, key: `key ${i}` }));
   const { body } = await post(`${url}/topics/t`, lines.join('\n'), ndjson);
   assert.equal(body.count, 20);
+  assert.equal(body.term, 7);
   assert.ok(body.receipts.length > 1);
   let total = 0;
   for (const { partition, count } of body.receipts) {

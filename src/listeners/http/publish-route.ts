@@ -2,9 +2,9 @@
  * `POST /topics/:topic`: one record (the body, any bytes, also none), or with `Content-Type: application/x-ndjson` a batch (see ndjson.ts).
  *
  * Headers: `Tandem-Key` (UTF-8; one record only), `Tandem-Producer` with `Tandem-Sequence` (of the first record).
- * Answer 201, when all is durable: `{"epoch","partition","offset"}`; a batch `{"epoch","partition","offset","count"}` (first offset). A batch
- * whose records went to several places (keys; or repeats among new ones): `{"count","receipts":[{"epoch","partition","offset","count"}, …]}`, in
- * order of first use. A repeat of a producer has `"isDuplicate":true`, and `"offset":null` if its place is no longer known.
+ * Answer 201, when all is durable: `{"term","epoch","partition","offset"}`; a batch `{"term","epoch","partition","offset","count"}` (first offset).
+ * A batch whose records went to several places (keys; or repeats among new ones): `{"term","count","receipts":[{"epoch","partition","offset",
+ * "count"}, …]}`, in order of first use, with a producer in the order of the records. A repeat of a producer has `"isDuplicate":true`, and `"offset":null` if its place is no longer known.
  */
 import type { IncomingMessage } from 'node:http';
 import type { AppendOptions, Receipt } from '../../core/contracts/ingest.ts';
@@ -15,7 +15,7 @@ import { requireRight } from './access.ts';
 import { answerJson } from './answers.ts';
 import type { HttpExchange } from './http-exchange.ts';
 import { parseNdjson } from './ndjson.ts';
-import { checkKey, receiptJson } from './record-json.ts';
+import { checkKey, receiptList, receiptMembers } from './record-json.ts';
 import { readBody } from './request-body.ts';
 
 const NDJSON = /^application\/x-ndjson *(;|$)/i;
@@ -35,7 +35,7 @@ async function publishOne(exchange: HttpExchange, producer: ProducerSequence | u
   const data = await readBody(exchange, hub.limits.recordBytesMax, 'TANDEM_RECORD_TOO_LARGE');
   const record: RecordInput = key === undefined ? { data } : { key, data };
   const [receipt] = await append(exchange, [record], producer);
-  answerJson(exchange, CREATED, receiptJson(receipt as Receipt));
+  answerJson(exchange, CREATED, `{${hub.termMember},${receiptMembers(receipt as Receipt)}}`);
 }
 
 async function publishBatch(exchange: HttpExchange, producer: ProducerSequence | undefined): Promise<void> {
@@ -46,13 +46,12 @@ async function publishBatch(exchange: HttpExchange, producer: ProducerSequence |
   const records = parseNdjson(body, BATCH_RECORDS_MAX);
   if (records.length === 0) throw malformed('the batch is empty');
   const receipts = await append(exchange, records, producer);
-  const places = receipts.map((receipt) => receiptJson(receipt, receipt.count));
-  const isOnePlace = places.length === 1;
-  answerJson(
-    exchange,
-    CREATED,
-    isOnePlace ? (places[0] as string) : `{"count":${records.length},"receipts":[${places.join(',')}]}`,
-  );
+  const [first] = receipts;
+  const isOnePlace = receipts.length === 1 && first !== undefined;
+  const places = isOnePlace
+    ? receiptMembers(first, first.count)
+    : `"count":${records.length},"receipts":[${receiptList(receipts)}]`;
+  answerJson(exchange, CREATED, `{${hub.termMember},${places}}`);
 }
 
 async function append(

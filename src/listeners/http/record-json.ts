@@ -22,13 +22,20 @@ export function recordMembers(record: TandemRecord): string {
     : `${json},"base64":"${data.toString('base64')}"`;
 }
 
-/** `{"epoch","partition","offset"}`; a repeat has `"isDuplicate":true`, and `"offset":null` if its first place is no longer known. */
-export function receiptJson(receipt: Receipt, count?: number): string {
+/**
+ * `"epoch","partition","offset"` of a receipt's JSON object, without the braces; a repeat has `"isDuplicate":true`, and `"offset":null` if its first
+ * place is no longer known.
+ */
+export function receiptMembers(receipt: Receipt, count?: number): string {
   const { epoch, partition, firstOffset, isDuplicate } = receipt;
-  let json = `{"epoch":${JSON.stringify(epoch)},"partition":${partition},"offset":${firstOffset === -1 ? 'null' : firstOffset}`;
+  let json = `"epoch":${JSON.stringify(epoch)},"partition":${partition},"offset":${firstOffset === -1 ? 'null' : firstOffset}`;
   if (count !== undefined) json += `,"count":${count}`;
-  return isDuplicate ? `${json},"isDuplicate":true}` : `${json}}`;
+  return isDuplicate ? `${json},"isDuplicate":true` : json;
 }
+
+/** `{…},{…}` of several, each with its count. */
+export const receiptList = (receipts: readonly Receipt[]): string =>
+  receipts.map((receipt) => `{${receiptMembers(receipt, receipt.count)}}`).join(',');
 
 export interface RecordMembers {
   data?: unknown;

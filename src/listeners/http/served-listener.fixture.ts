@@ -63,6 +63,7 @@ export async function serveListener(t: TestContext, { listener: changes = {}, ..
     authenticator: everybody,
     originGuard: guardOf({}),
     logger: silentLogger,
+    nodeTerm: 7,
     health: () => ({ isReady: true, role: 'active', term: 7, reason: 'ok' }),
     ...changes,
   });

@@ -58,7 +58,8 @@ test('begins with the position, then live records as events with the position as
   await publish(served, 'after');
   await client.until(() => eventsOf(client).length === 2);
   const record = eventsOf(client)[1];
-  assert.deepEqual(Object.keys(record?.data), ['partition', 'offset', 'time', 'data']);
+  assert.deepEqual(Object.keys(record?.data), ['term', 'partition', 'offset', 'time', 'data']);
+  assert.deepEqual([first?.data.term, record?.data.term], [7, 7]);
   assert.deepEqual([record?.data.offset, record?.data.data], [1, 'after']);
 });
 
@@ -119,7 +120,7 @@ test('the drain ends streams with the position to resume from, and a late one ge
   await client.untilEnd();
   const closing = eventsOf(client).at(-1);
   assert.equal(closing?.event, 'closing');
-  assert.equal(closing?.data.code, 'TANDEM_DRAINING');
+  assert.deepEqual([closing?.data.term, closing?.data.code], [7, 'TANDEM_DRAINING']);
   assert.equal(closing?.data.positions.t, eventsOf(client).at(-2)?.id);
   await late.untilEnd();
   assert.match(late.text, /^HTTP\/1.1 200 [\s\S]*event: closing[\s\S]*TANDEM_DRAINING/);

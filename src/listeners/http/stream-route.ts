@@ -10,7 +10,7 @@ import type { PushEncoder, PushSession, SubscribeAnswer, SubscribeFrom, Transpor
 import { asTandemError, TandemError } from '../../core/errors.ts';
 import { requireRight } from './access.ts';
 import type { HttpExchange, HttpHub } from './http-exchange.ts';
-import { closingText, KEEP_ALIVE_COMMENT, openingText, sseEncoder } from './sse-encoder.ts';
+import { KEEP_ALIVE_COMMENT } from './sse-encoder.ts';
 import type { KeptStream } from './sse-streams.ts';
 
 const NO_POSITIONS: ReadonlyMap<string, string> = new Map();
@@ -59,7 +59,7 @@ class SseStream implements Transport, KeptStream {
   }
 
   get encoder(): PushEncoder {
-    return sseEncoder;
+    return this.#hub.sseEncoder;
   }
 
   get bufferedBytes(): number {
@@ -77,7 +77,7 @@ class SseStream implements Transport, KeptStream {
 
   begin(answer: SubscribeAnswer): void {
     this.#writeHead();
-    this.#response.write(openingText(answer));
+    this.#response.write(this.#hub.sseEncoder.opening(answer));
   }
 
   write(bytes: Buffer): void {
@@ -100,7 +100,7 @@ class SseStream implements Transport, KeptStream {
     if (this.#isEnded) return;
     this.#isEnded = true;
     if (!this.#response.headersSent) this.#writeHead();
-    this.#response.end(closingText(error, positions));
+    this.#response.end(this.#hub.sseEncoder.closing(error, positions));
     const timer = this.#hub.clock.after(CLOSE_TIMEOUT_MS, () => this.#response.destroy());
     this.#response.once('close', () => timer.cancel());
     this.forget();

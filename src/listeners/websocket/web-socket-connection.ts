@@ -17,7 +17,7 @@ import type { ByteBudget } from '../http/byte-budget.ts';
 import { encodeCloseFrame, encodePongFrame, encodeTextFrame, PING_FRAME } from './frame-encoder.ts';
 import { FrameParser, type FrameSink } from './frame-parser.ts';
 import type { PingWheel, WheelMember } from './ping-wheel.ts';
-import { closingText, webSocketEncoder } from './record-notification.ts';
+import type { WebSocketEncoder } from './record-notification.ts';
 import { dispatch, type RpcMethods, type RpcPeer } from './rpc-call.ts';
 
 /** What all connections of a listener share. */
@@ -25,6 +25,7 @@ export interface WebSocketHub {
   readonly ingest: Ingest;
   readonly push: Push;
   readonly methods: RpcMethods;
+  readonly encoder: WebSocketEncoder;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly wheel: PingWheel<WebSocketConnection>;
@@ -83,7 +84,7 @@ export class WebSocketConnection implements FrameSink, Transport, RpcPeer, Wheel
   // ------------------------------------------------------------ Transport
 
   get encoder(): PushEncoder {
-    return webSocketEncoder;
+    return this.#hub.encoder;
   }
 
   get bufferedBytes(): number {
@@ -109,7 +110,7 @@ export class WebSocketConnection implements FrameSink, Transport, RpcPeer, Wheel
   end(error: TandemError, positions: ReadonlyMap<string, string>): void {
     if (this.#state >= CLOSING) return;
     this.flushReplies();
-    this.#socket.write(encodeTextFrame(closingText(error, positions)));
+    this.#socket.write(this.#hub.encoder.closing(error, positions));
     this.#close(error.closeCode, error.code);
   }
 

@@ -58,7 +58,7 @@ test('publish answers with the place; text, bytes, key, headers and producer arr
   const served = await serveListener(t);
   const client = await join(t, served);
   const first = await client.call('publish', { topic: 't', data: 'hé', key: 'k', headers: { a: 'b' } });
-  assert.deepEqual(Object.keys(first.result), ['epoch', 'partition', 'offset']);
+  assert.deepEqual(Object.keys(first.result), ['term', 'epoch', 'partition', 'offset']);
   await client.call('publish', { topic: 't', base64: 'AP8=' });
   const sequenced = { topic: 't', data: 'once', producer: 'p', sequence: 1 };
   const { result } = await client.call('publish', sequenced);
@@ -68,7 +68,17 @@ test('publish answers with the place; text, bytes, key, headers and producer arr
   const [text, bytes] = client.records;
   assert.deepEqual(
     { ...text, position: '', time: 0 },
-    { channel: 't', position: '', partition: 0, offset: 0, time: 0, key: 'k', headers: { a: 'b' }, data: 'hé' },
+    {
+      term: 7,
+      channel: 't',
+      position: '',
+      partition: 0,
+      offset: 0,
+      time: 0,
+      key: 'k',
+      headers: { a: 'b' },
+      data: 'hé',
+    },
   );
   assert.equal(bytes?.base64, 'AP8=');
 });
@@ -133,7 +143,7 @@ test('subscribe: the answer comes before the first record; resume from a positio
     resumed.records.map(({ data }) => data),
     ['b', 'c'],
   );
-  assert.deepEqual((await resumed.call('unsubscribe', { channel: 't' })).result, { channel: 't' });
+  assert.deepEqual((await resumed.call('unsubscribe', { channel: 't' })).result, { term: 7, channel: 't' });
   await client.call('publish', { topic: 't', data: 'd' });
   await eventually(() => reader.records.length === 4);
   assert.equal(resumed.records.length, 2);
@@ -321,6 +331,7 @@ test('while ingest is saturated a connection is not read, nor ended for its miss
     openLane: ingest.openLane.bind(ingest),
     append: ingest.append.bind(ingest),
     drain: ingest.drain.bind(ingest),
+    unfinishedRecords: 0,
     get isSaturated() {
       return state.isSaturated;
     },
