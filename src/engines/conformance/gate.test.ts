@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { gateProblems, SUPPORTED_ENGINES } from './gate.ts';
 import type { Law } from './law.ts';
 import { LAWS } from './laws/index.ts';
-import { currentCommit, type Manifest, ManifestRecorder } from './manifest.ts';
+import { currentCommit, type Manifest, ManifestRecorder, type SkippedCase } from './manifest.ts';
 
 const run = async (): Promise<void> => {};
 const laws: readonly Law[] = [
@@ -18,6 +18,7 @@ const laws: readonly Law[] = [
     cases: [
       { name: 'plain', run },
       { name: 'durable', needs: { isDurable: 'r' }, run },
+      { name: 'by time', unless: { provesDeath: 'r' }, run },
     ],
   },
 ];
@@ -28,10 +29,13 @@ const good: Manifest = {
   commit: 'c1',
   executed: 1,
   laws: { order: ['plain'] },
-  skipped: [{ law: 'order', case: 'durable', capability: 'isDurable', reason: 'r' }],
+  skipped: [
+    { law: 'order', case: 'durable', capability: 'isDurable', reason: 'r' },
+    { law: 'order', case: 'by time', capability: 'provesDeath', reason: 'r' },
+  ],
   failed: [],
 };
-const skip = good.skipped[0] as Manifest['skipped'][number];
+const [skip, byTime] = good.skipped as [SkippedCase, SkippedCase];
 
 function folderWith(t: TestContext, manifests: { readonly [engine: string]: unknown }): string {
   const folder = mkdtempSync(join(tmpdir(), 'tandem-gate-'));
@@ -55,11 +59,14 @@ const ESCAPES: { readonly [problem: string]: Partial<Manifest> } = {
   'nothing was executed': { executed: 0 },
   'failed: order: plain': { failed: [{ law: 'order', case: 'plain' }] },
   'did not run: order: plain': { laws: {} },
-  'did not run: order: durable': { skipped: [] },
+  'did not run: order: durable': { skipped: [byTime] },
   'claims isDurable but skipped order: durable': { capabilities: { ...good.capabilities, isDurable: true } },
-  'skipped what the suite does not have: order: gone': { skipped: [skip, { ...skip, case: 'gone' }] },
-  'skipped for a capability it does not need: order: plain': { skipped: [skip, { ...skip, case: 'plain' }] },
-  'skipped without a reason: order: durable': { skipped: [{ ...skip, reason: '' }] },
+  'does not claim provesDeath but skipped order: by time': {
+    capabilities: { ...good.capabilities, provesDeath: false },
+  },
+  'skipped what the suite does not have: order: gone': { skipped: [skip, byTime, { ...skip, case: 'gone' }] },
+  'skipped for a capability it does not need: order: plain': { skipped: [skip, byTime, { ...skip, case: 'plain' }] },
+  'skipped without a reason: order: durable': { skipped: [{ ...skip, reason: '' }, byTime] },
 };
 
 for (const [problem, change] of Object.entries(ESCAPES))

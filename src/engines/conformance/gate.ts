@@ -4,8 +4,8 @@
  *   node src/engines/conformance/gate.ts [folder of manifests]      exit code 0: all ran; 1: the problems are on stderr
  *
  * Problems: no manifest, another engine's manifest, one of another commit, nothing executed, a failed case, a case of the suite that was
- * neither executed nor skipped, a skip of a case that the suite does not have, a skip for a capability that the engine claims or that the
- * case does not name.
+ * neither executed nor skipped, a skip of a case that the suite does not have, a skip for a capability that the engine claims (or, if the
+ * case is for engines without it, does not claim) or that the case does not name.
  */
 import { pathToFileURL } from 'node:url';
 import type { Law } from './law.ts';
@@ -51,8 +51,12 @@ function skipProblems(skip: SkippedCase, manifest: Manifest, laws: readonly Law[
   const what = `${skip.law}: ${skip.case}`;
   const lawCase = laws.find(({ name }) => name === skip.law)?.cases.find(({ name }) => name === skip.case);
   if (lawCase === undefined) return [`skipped what the suite does not have: ${what}`];
-  if (lawCase.needs?.[skip.capability] === undefined) return [`skipped for a capability it does not need: ${what}`];
-  if (manifest.capabilities[skip.capability] !== false) return [`claims ${skip.capability} but skipped ${what}`];
+  const isNeeded = lawCase.needs?.[skip.capability] !== undefined;
+  if (!isNeeded && lawCase.unless?.[skip.capability] === undefined)
+    return [`skipped for a capability it does not need: ${what}`];
+  const declared = manifest.capabilities[skip.capability];
+  if (isNeeded && declared !== false) return [`claims ${skip.capability} but skipped ${what}`];
+  if (!isNeeded && declared !== true) return [`does not claim ${skip.capability} but skipped ${what}`];
   return skip.reason === '' ? [`skipped without a reason: ${what}`] : [];
 }
 

@@ -12,13 +12,17 @@ export interface Law {
   readonly cases: readonly LawCase[];
 }
 
+export type CapabilityReasons = { readonly [C in keyof EngineCapabilities]?: string };
+
 export interface LawCase {
   readonly name: string;
   /** Default 1. */
   readonly members?: number;
   readonly mayDie?: boolean;
-  /** Skipped, for the reason given, if the engine declares that it lacks the capability. There is no other way to skip. */
-  readonly needs?: { readonly [C in keyof EngineCapabilities]?: string };
+  /** Skipped, for the reason given, if the engine declares that it lacks the capability. */
+  readonly needs?: CapabilityReasons;
+  /** Skipped, for the reason given, if the engine declares that it has the capability. There is no other way to skip. */
+  readonly unless?: CapabilityReasons;
   run(context: LawContext): Promise<void>;
 }
 

@@ -6,14 +6,14 @@
  *   runConformance('memory', openMemoryHarness);
  *
  * One file per law in laws/; the sentences with MUST at its head are the law. A case is skipped only where the live engine declares that it
- * lacks a capability the case needs. Every run writes a manifest of what really ran; gate.ts fails where an engine escaped the suite.
+ * lacks a capability the case needs, or has one with which the case means nothing. Every run writes a manifest of what really ran; gate.ts fails where an engine escaped the suite.
  * Engines are judged bare, without the guard of guarded-engine.ts.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import type { EngineCapabilities } from '../../core/contracts/engine.ts';
 import type { HarnessOptions, OpenHarness } from './harness.ts';
-import { type Law, type LawCase, openContext } from './law.ts';
+import { type CapabilityReasons, type Law, type LawCase, openContext } from './law.ts';
 import { LAWS } from './laws/index.ts';
 import { ManifestRecorder } from './manifest.ts';
 
@@ -54,10 +54,10 @@ async function runCase(
   openHarness: OpenHarness,
   recorder: ManifestRecorder,
 ): Promise<void> {
-  const lacking = lackOf(lawCase, recorder.capabilities);
-  if (lacking !== undefined) {
-    recorder.skipped(law, lawCase, lacking.capability, lacking.reason);
-    t.skip(`${lacking.capability} is false: ${lacking.reason}`);
+  const skip = skipOf(lawCase, recorder.capabilities);
+  if (skip !== undefined) {
+    recorder.skipped(law, lawCase, skip.capability, skip.reason);
+    t.skip(`${skip.capability} is ${recorder.capabilities[skip.capability]}: ${skip.reason}`);
     return;
   }
   const { members = 1, mayDie = false } = lawCase;
@@ -76,13 +76,20 @@ async function runCase(
   }
 }
 
-function lackOf(
-  { needs = {} }: LawCase,
-  capabilities: EngineCapabilities,
-): { readonly capability: keyof EngineCapabilities; readonly reason: string } | undefined {
-  for (const [name, reason] of Object.entries(needs)) {
+interface Skip {
+  readonly capability: keyof EngineCapabilities;
+  readonly reason: string;
+}
+
+function skipOf({ needs = {}, unless = {} }: LawCase, capabilities: EngineCapabilities): Skip | undefined {
+  return reasonIn(needs, capabilities, false) ?? reasonIn(unless, capabilities, true);
+}
+
+/** The first of `reasons` whose capability is declared as `declared`. */
+function reasonIn(reasons: CapabilityReasons, capabilities: EngineCapabilities, declared: boolean): Skip | undefined {
+  for (const [name, reason] of Object.entries(reasons)) {
     const capability = name as keyof EngineCapabilities;
-    if (!capabilities[capability]) return { capability, reason };
+    if (capabilities[capability] === declared) return { capability, reason };
   }
   return undefined;
 }

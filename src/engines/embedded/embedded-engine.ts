@@ -84,7 +84,7 @@ const DEFAULTS = {
 
 type Settings = typeof DEFAULTS & EmbeddedEngineOptions;
 
-const CAPABILITIES: EngineCapabilities = { isDurable: true, isShared: true, provesDeath: false, reopens: true };
+const CAPABILITIES: EngineCapabilities = { isDurable: true, isShared: true, provesDeath: true, reopens: true };
 
 export interface EmbeddedEngine extends Engine, MetricSource {
   /** Applies retention now and deletes what it can; resolves when done. Never rejects. */
@@ -100,6 +100,7 @@ export async function openEmbeddedEngine(options: EmbeddedEngineOptions): Promis
   let state: StateDatabase | undefined;
   try {
     state = openStateDatabase(settings.dataDir, settings);
+    state.term.actUnder(settings.slot.slotTerm);
     state.raiseTerm(settings.slot.slotTerm);
     const topics = new Topics(state, settings.random, settings.limits);
     topics.refresh();
@@ -175,7 +176,7 @@ class OpenedEngine implements EmbeddedEngine {
     this.#foundation = foundation;
     this.topics = topics;
     this.groups = new Groups(state, topics, slot, slots);
-    this.leases = new Leases(state);
+    this.leases = new Leases({ ...settings, state });
     this.#local = new LocalStore({
       ...settings,
       ...settings.slot,
@@ -206,7 +207,7 @@ class OpenedEngine implements EmbeddedEngine {
   }
 
   async claim(term: number): Promise<void> {
-    this.#foundation.state.raiseTerm(term);
+    this.#foundation.state.claim(term);
   }
 
   applyRetention(): Promise<void> {
@@ -243,11 +244,11 @@ class OpenedEngine implements EmbeddedEngine {
       await this.#compactor.close();
       await this.#retention.idle();
       await this.#local.close();
-      this.leases.close();
     } catch (error) {
       throw asTandemError(error, 'TANDEM_STORE_FAILED');
     } finally {
       this.#peers.close();
+      this.leases.close();
       state.close();
       for (const lock of locks) lock.release();
     }

@@ -1,40 +1,207 @@
-/** Leases in the state database. They end by time-out, as judged by this machine's clock; `close` gives up those of this process. */
-import type { LeaseGrant, LeaseStore } from '../../core/contracts/engine.ts';
+/**
+ * Leases that end by release or with the process that holds them, and by nothing else. Needs no engine: the keeper holds its node's.
+ *
+ *   <dataDir>/leases/<name>.lock   held (exclusive-lock.ts) by the process that has the lease: the kernel's word
+ *   <dataDir>/leases/<name>.held   marked by that process, for those who only ask: looking at the lock itself would be in the way of
+ *                                  whoever tries to get it
+ *   state.db, lease_grants         holder and term of the last grant, and for whom the lease is reserved
+ *
+ * A row whose lock nobody holds means nothing. A row with a lock, and a grant whose term is the row's, are the lease. A lock file that was
+ * removed or replaced while it was held protects nothing any more: `renew` says that the lease is lost, `issueTerm` refuses.
+ *
+ * A reservation keeps others away by the machine's clock, which may step: it is a preference, as the contract says.
+ */
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import type { LeaseGrant, LeaseReservation, LeaseStore } from '../../core/contracts/engine.ts';
+import { TandemError } from '../../core/errors.ts';
+import type { Clock } from '../../core/ports/clock.ts';
+import { systemClock } from '../../core/ports/clock.ts';
+import { systemDisk } from '../../core/ports/disk.ts';
+import type { ExclusiveLock } from './exclusive-lock.ts';
+import { isMarked, setMark, tryExclusiveLock } from './exclusive-lock.ts';
 import type { StateDatabase } from './state-database.ts';
+import { asStoreErrors, inTransaction } from './state-database.ts';
+
+export interface LeasesOptions {
+  readonly state: StateDatabase;
+  readonly dataDir: string;
+  readonly clock?: Clock;
+}
+
+interface HeldLease {
+  readonly lock: ExclusiveLock;
+  mark: { clear(): void } | undefined;
+  grant: LeaseGrant;
+}
+
+interface GrantRow {
+  readonly holder: string | null;
+  readonly term: number;
+  readonly reserved_for: string | null;
+  readonly reserved_until_ms: number | null;
+}
+
+/** Whoever looks at a mark does so for some microseconds; one who is stopped just then must not hold up a takeover. */
+const MARK_WAIT_MS = 10;
+const FILE_NAME_BYTES_MAX = 200;
 
 export class Leases implements LeaseStore {
   readonly #state: StateDatabase;
-  readonly #held = new Map<string, LeaseGrant>();
+  readonly #folder: string;
+  readonly #clock: Clock;
+  readonly #held = new Map<string, HeldLease>();
+  #isClosed = false;
 
-  constructor(state: StateDatabase) {
+  /** Errors: TANDEM_STORE_FAILED, TANDEM_DISK_FULL. `state` stays the caller's, and must outlive this. */
+  constructor({ state, dataDir, clock = systemClock }: LeasesOptions) {
     this.#state = state;
+    this.#clock = clock;
+    this.#folder = join(dataDir, 'leases');
+    asStoreErrors(() => systemDisk.makeFolderSync(this.#folder));
   }
 
-  async acquire(name: string, holder: string, ttlMs: number): Promise<LeaseGrant | undefined> {
-    const grant = this.#state.acquireLease(name, holder, ttlMs);
-    if (grant !== undefined) this.#held.set(name, grant);
-    return grant;
+  /** `ttlMs` means nothing here. */
+  async acquire(name: string, holder: string, _ttlMs: number): Promise<LeaseGrant | undefined> {
+    this.#requireOpen();
+    const held = this.#held.get(name);
+    if (held !== undefined) {
+      if (held.grant.holder !== holder) return undefined;
+      if (held.lock.isInPlace) {
+        const grant = this.#grant(name, holder);
+        if (grant !== undefined) held.grant = grant;
+        return grant;
+      }
+      this.#letGo(name);
+    }
+    if (this.#isReserved(this.#rowOf(name), holder)) return undefined;
+    const lock = tryExclusiveLock(this.#pathOf(name, 'lock'));
+    if (lock === undefined) return undefined;
+    try {
+      const grant = this.#grant(name, holder);
+      if (grant === undefined) lock.release();
+      else this.#held.set(name, { lock, mark: setMark(this.#pathOf(name, 'held'), MARK_WAIT_MS), grant });
+      return grant;
+    } catch (error) {
+      lock.release();
+      throw error;
+    }
   }
 
-  async renew(grant: LeaseGrant, ttlMs: number): Promise<boolean> {
-    return this.#state.renewLease(grant, ttlMs);
+  /** Changes nothing: the lease is this grant's as long as the process lives. */
+  async renew(grant: LeaseGrant, _ttlMs: number): Promise<boolean> {
+    this.#requireOpen();
+    const held = this.#heldAs(grant);
+    if (held === undefined) return false;
+    held.mark ??= setMark(this.#pathOf(grant.name, 'held'), 0);
+    return this.#rowOf(grant.name)?.term === grant.term;
   }
 
-  async release(grant: LeaseGrant): Promise<void> {
-    this.#state.releaseLease(grant);
-    if (this.#held.get(grant.name)?.term === grant.term) this.#held.delete(grant.name);
+  /** Ends it even if the state database cannot be written: without the lock the row means nothing, and the reservation is lost. */
+  async release(grant: LeaseGrant, reserveFor?: LeaseReservation): Promise<void> {
+    this.#requireOpen();
+    if (this.#held.get(grant.name)?.grant.term !== grant.term) return;
+    try {
+      this.#writeRelease(grant, reserveFor);
+    } finally {
+      this.#letGo(grant.name);
+    }
   }
 
   async issueTerm(grant: LeaseGrant): Promise<number> {
-    return this.#state.issueLeaseTerm(grant);
+    this.#requireOpen();
+    if (this.#heldAs(grant) === undefined) throw lost(grant);
+    return inTransaction(this.#state.durable, () => {
+      if (this.#rowOf(grant.name)?.term !== grant.term) throw lost(grant);
+      return this.#state.takeTerm();
+    });
   }
 
   async holder(name: string): Promise<LeaseGrant | undefined> {
-    return this.#state.leaseHolder(name);
+    this.#requireOpen();
+    const row = this.#rowOf(name);
+    if (row === undefined || row.holder === null || !isMarked(this.#pathOf(name, 'held'))) return undefined;
+    return { name, holder: row.holder, term: row.term };
   }
 
+  /** Gives up those of this process; every later call is refused. */
   close(): void {
-    for (const grant of this.#held.values()) this.#state.releaseLease(grant);
-    this.#held.clear();
+    this.#isClosed = true;
+    for (const [name, { grant }] of this.#held) {
+      try {
+        this.#writeRelease(grant, undefined);
+      } catch {
+        // The lock is what counts.
+      }
+      this.#letGo(name);
+    }
   }
+
+  #requireOpen(): void {
+    if (this.#isClosed) throw new TandemError('TANDEM_DRAINING');
+  }
+
+  /** What this process holds as that grant; undefined: nothing, or nothing that still protects. */
+  #heldAs({ name, term }: LeaseGrant): HeldLease | undefined {
+    const held = this.#held.get(name);
+    return held?.grant.term === term && held.lock.isInPlace ? held : undefined;
+  }
+
+  /** The caller has the lock. undefined: it is reserved for another. */
+  #grant(name: string, holder: string): LeaseGrant | undefined {
+    return inTransaction(this.#state.durable, () => {
+      if (this.#isReserved(this.#rowOf(name), holder)) return undefined;
+      const term = this.#state.takeTerm();
+      this.#state.durable
+        .prepare('INSERT OR REPLACE INTO lease_grants (name, holder, term, since_ms) VALUES (?, ?, ?, ?)')
+        .run(name, holder, term, this.#clock.nowMs());
+      return { name, holder, term };
+    });
+  }
+
+  #writeRelease({ name, term }: LeaseGrant, reserveFor: LeaseReservation | undefined): void {
+    const untilMs = reserveFor === undefined ? null : this.#clock.nowMs() + reserveFor.forMs;
+    inTransaction(this.#state.durable, () => {
+      this.#state.durable
+        .prepare(
+          'UPDATE lease_grants SET holder = NULL, reserved_for = ?, reserved_until_ms = ? WHERE name = ? AND term = ?',
+        )
+        .run(reserveFor?.holder ?? null, untilMs, name, term);
+    });
+  }
+
+  #letGo(name: string): void {
+    const held = this.#held.get(name);
+    this.#held.delete(name);
+    held?.mark?.clear();
+    held?.lock.release();
+  }
+
+  #rowOf(name: string): GrantRow | undefined {
+    return asStoreErrors(() =>
+      this.#state.durable
+        .prepare('SELECT holder, term, reserved_for, reserved_until_ms FROM lease_grants WHERE name = ?')
+        .get(name),
+    ) as unknown as GrantRow | undefined;
+  }
+
+  #isReserved(row: GrantRow | undefined, holder: string): boolean {
+    const { reserved_for: reservedFor = null, reserved_until_ms: untilMs = null } = row ?? {};
+    return reservedFor !== null && reservedFor !== holder && (untilMs ?? 0) > this.#clock.nowMs();
+  }
+
+  #pathOf(name: string, kind: 'lock' | 'held'): string {
+    return join(this.#folder, `${fileNameOf(name)}.${kind}`);
+  }
+}
+
+const lost = ({ name, term }: LeaseGrant): TandemError =>
+  new TandemError('TANDEM_TERM_FENCED', { detail: `the lease ${name} is not held under term ${term} any more` });
+
+/** Any name as a file's: other characters than these, capitals too, by their bytes, so that no file system takes two for one. */
+function fileNameOf(name: string): string {
+  const safe = name.replace(/[^a-z0-9-]/gu, (character) =>
+    [...Buffer.from(character)].map((byte) => `%${byte.toString(16).padStart(2, '0')}`).join(''),
+  );
+  return safe.length <= FILE_NAME_BYTES_MAX ? safe : createHash('sha256').update(name).digest('hex');
 }

@@ -1,6 +1,7 @@
 /**
  * The small transactional state beside the log, in `<dataDir>/state.db` (SQLite, WAL), shared by all processes of a node: topics,
- * partitions (epoch, first offset, claimed term), leases and terms, committed offsets, producers, which consumers are paused.
+ * partitions (epoch, first offset, claimed term), leases and terms, committed offsets, producers, which consumers are paused. What only the
+ * active may change is changed in `inFencedTransaction` (store-term.ts).
  *
  * Two connections: `durable` forces every commit to the medium (terms, leases, topics, claims, trims, producers, pauses), `relaxed` leaves
  * that to the next durable commit or checkpoint (committed offsets: kill -9 loses nothing, power loss the last ones). No transaction
@@ -10,13 +11,11 @@
  */
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import type { LeaseGrant } from '../../core/contracts/engine.ts';
 import { TandemError } from '../../core/errors.ts';
-import type { Clock } from '../../core/ports/clock.ts';
-import { systemClock } from '../../core/ports/clock.ts';
 import { systemDisk } from '../../core/ports/disk.ts';
 import type { Random } from '../../core/ports/random.ts';
 import { systemRandom } from '../../core/ports/random.ts';
+import { StoreTerm } from './store-term.ts';
 
 const VERSION = 1;
 /** Transactions take a millisecond or so; a process that hangs within one must not make the others hang with it for long. */
@@ -38,8 +37,9 @@ CREATE INDEX IF NOT EXISTS producers_seen ON producers (topic, partition, seen_m
 CREATE TABLE IF NOT EXISTS commits (consumers TEXT, topic TEXT, partition INTEGER, next_offset INTEGER, epoch TEXT, term INTEGER NOT NULL,
   PRIMARY KEY (consumers, topic, partition)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS paused_consumers (name TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS leases (name TEXT PRIMARY KEY, holder TEXT NOT NULL, term INTEGER NOT NULL, expires_ms INTEGER NOT NULL)
-  WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS lease_grants (name TEXT PRIMARY KEY, holder TEXT, term INTEGER NOT NULL, since_ms INTEGER NOT NULL,
+  reserved_for TEXT, reserved_until_ms INTEGER) WITHOUT ROWID;
+DROP TABLE IF EXISTS leases;
 `;
 
 export interface StateDatabase {
@@ -49,15 +49,14 @@ export interface StateDatabase {
   nextTerm(): number;
   /** Makes `nextTerm` answer above `term`. */
   raiseTerm(term: number): void;
-  acquireLease(name: string, holder: string, ttlMs: number): LeaseGrant | undefined;
-  renewLease(grant: LeaseGrant, ttlMs: number): boolean;
-  releaseLease(grant: LeaseGrant): void;
-  /** Errors: TANDEM_TERM_FENCED. */
-  issueLeaseTerm(grant: LeaseGrant): number;
-  leaseHolder(name: string): LeaseGrant | undefined;
+  /** `nextTerm` within a transaction of `durable`. */
+  takeTerm(): number;
+  /** As Engine.claim; this process writes under `term` from here on. Errors: TANDEM_TERM_FENCED. */
+  claim(term: number): void;
+  readonly term: StoreTerm;
   /** Those that the operator has paused, by name. */
   pausedConsumers(): string[];
-  /** Durable at return. */
+  /** Durable at return. Errors: TANDEM_TERM_FENCED. */
   setConsumerPaused(name: string, isPaused: boolean): void;
   /** Every commit reaches the medium before it returns. For the engine. */
   readonly durable: DatabaseSync;
@@ -67,7 +66,6 @@ export interface StateDatabase {
 }
 
 export interface StateDatabaseOptions {
-  readonly clock?: Clock;
   readonly random?: Random;
 }
 
@@ -75,11 +73,7 @@ export interface StateDatabaseOptions {
 export function openStateDatabase(dataDir: string, options: StateDatabaseOptions = {}): StateDatabase {
   return asStoreErrors(() => {
     systemDisk.makeFolderSync(dataDir);
-    return new SqliteStateDatabase(
-      join(dataDir, 'state.db'),
-      options.clock ?? systemClock,
-      options.random ?? systemRandom,
-    );
+    return new SqliteStateDatabase(dataDir, options.random ?? systemRandom);
   });
 }
 
@@ -119,79 +113,58 @@ export function inTransaction<T>(database: DatabaseSync, action: () => T): T {
   });
 }
 
+/** The same for what only the active may change. Errors besides: TANDEM_TERM_FENCED if a term above `term` (this process's own) is claimed. */
+export function inFencedTransaction<T>(
+  { term: storeTerm }: StateDatabase,
+  database: DatabaseSync,
+  action: () => T,
+  term: number = storeTerm.own,
+): T {
+  return inTransaction(database, () => {
+    storeTerm.requireIn(database, term);
+    return action();
+  });
+}
+
 class SqliteStateDatabase implements StateDatabase {
   readonly storeId: string;
   readonly durable: DatabaseSync;
   readonly relaxed: DatabaseSync;
-  readonly #clock: Clock;
+  readonly term: StoreTerm;
 
-  constructor(path: string, clock: Clock, random: Random) {
-    this.#clock = clock;
+  constructor(dataDir: string, random: Random) {
+    const path = join(dataDir, 'state.db');
     this.durable = connect(path, 'FULL');
-    this.storeId = inTransaction(this.durable, () => prepare(this.durable, path, random));
+    const { storeId, term } = inTransaction(this.durable, () => ({
+      storeId: prepare(this.durable, path, random),
+      term: new StoreTerm(dataDir, this.durable),
+    }));
+    this.storeId = storeId;
+    this.term = term;
     this.relaxed = connect(path, 'NORMAL');
   }
 
   nextTerm(): number {
-    return inTransaction(this.durable, () => this.#takeTerm());
+    return inTransaction(this.durable, () => this.takeTerm());
   }
 
   raiseTerm(term: number): void {
     const { value } = this.durable.prepare(`SELECT value FROM facts WHERE name = 'term'`).get() as { value: number };
     if (value >= term) return;
+    inTransaction(this.durable, () => this.#raiseTerm(term));
+  }
+
+  takeTerm(): number {
+    const row = this.durable.prepare(`UPDATE facts SET value = value + 1 WHERE name = 'term' RETURNING value`).get();
+    return (row as { value: number }).value;
+  }
+
+  claim(term: number): void {
     inTransaction(this.durable, () => {
-      this.durable.prepare(`UPDATE facts SET value = max(value, ?) WHERE name = 'term'`).run(term);
+      this.term.claimIn(this.durable, term);
+      this.#raiseTerm(term);
     });
-  }
-
-  acquireLease(name: string, holder: string, ttlMs: number): LeaseGrant | undefined {
-    return inTransaction(this.durable, () => {
-      const nowMs = this.#clock.nowMs();
-      const held = this.durable.prepare('SELECT holder, expires_ms FROM leases WHERE name = ?').get(name) as
-        | { holder: string; expires_ms: number }
-        | undefined;
-      if (held !== undefined && held.holder !== holder && held.expires_ms > nowMs) return undefined;
-      const term = this.#takeTerm();
-      this.durable
-        .prepare('INSERT OR REPLACE INTO leases (name, holder, term, expires_ms) VALUES (?, ?, ?, ?)')
-        .run(name, holder, term, nowMs + ttlMs);
-      return { name, holder, term };
-    });
-  }
-
-  renewLease(grant: LeaseGrant, ttlMs: number): boolean {
-    return inTransaction(this.durable, () => {
-      const nowMs = this.#clock.nowMs();
-      const { changes } = this.durable
-        .prepare('UPDATE leases SET expires_ms = ? WHERE name = ? AND holder = ? AND term = ? AND expires_ms > ?')
-        .run(nowMs + ttlMs, grant.name, grant.holder, grant.term, nowMs);
-      return changes === 1;
-    });
-  }
-
-  releaseLease(grant: LeaseGrant): void {
-    inTransaction(this.durable, () => {
-      this.durable
-        .prepare('DELETE FROM leases WHERE name = ? AND holder = ? AND term = ?')
-        .run(grant.name, grant.holder, grant.term);
-    });
-  }
-
-  issueLeaseTerm(grant: LeaseGrant): number {
-    return inTransaction(this.durable, () => {
-      const row = this.durable.prepare('SELECT 1 FROM leases WHERE name = ? AND term = ?').get(grant.name, grant.term);
-      if (row === undefined) throw new TandemError('TANDEM_TERM_FENCED');
-      return this.#takeTerm();
-    });
-  }
-
-  leaseHolder(name: string): LeaseGrant | undefined {
-    return asStoreErrors(() => {
-      const row = this.durable
-        .prepare('SELECT name, holder, term FROM leases WHERE name = ? AND expires_ms > ?')
-        .get(name, this.#clock.nowMs()) as unknown as LeaseGrant | undefined;
-      return row === undefined ? undefined : { name: row.name, holder: row.holder, term: row.term };
-    });
+    this.term.actUnder(term);
   }
 
   pausedConsumers(): string[] {
@@ -207,17 +180,17 @@ class SqliteStateDatabase implements StateDatabase {
     const sql = isPaused
       ? 'INSERT OR IGNORE INTO paused_consumers (name) VALUES (?)'
       : 'DELETE FROM paused_consumers WHERE name = ?';
-    inTransaction(this.durable, () => this.durable.prepare(sql).run(name));
+    inFencedTransaction(this, this.durable, () => this.durable.prepare(sql).run(name));
   }
 
   close(): void {
+    this.term.close();
     if (this.relaxed.isOpen) this.relaxed.close();
     if (this.durable.isOpen) this.durable.close();
   }
 
-  #takeTerm(): number {
-    const row = this.durable.prepare(`UPDATE facts SET value = value + 1 WHERE name = 'term' RETURNING value`).get();
-    return (row as { value: number }).value;
+  #raiseTerm(term: number): void {
+    this.durable.prepare(`UPDATE facts SET value = ? WHERE name = 'term' AND value < ?`).run(term, term);
   }
 }
 

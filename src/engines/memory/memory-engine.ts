@@ -13,6 +13,7 @@ import { MemoryGroups } from './memory-groups.ts';
 import { MemoryLeases } from './memory-leases.ts';
 import { MemoryRecords } from './memory-records.ts';
 import { MemoryStore, type MemoryStoreOptions } from './memory-store.ts';
+import { MemoryTerm } from './memory-term.ts';
 
 export { MemoryStore } from './memory-store.ts';
 
@@ -27,11 +28,11 @@ export interface MemoryEngine extends Engine {
   readonly faults: AppendFaults;
   /** The shared data, for tests that fill it up or lose it. */
   readonly shared: MemoryStore;
-  /** Dies as a process does: appends in hand are not stored (and rejected with TANDEM_STORE_FAILED), memberships and leases end. Idempotent. */
+  /** Dies as a process does: appends in hand are not stored (and rejected with TANDEM_STORE_FAILED), memberships end, leases stay until they time out. Idempotent. */
   kill(): void;
 }
 
-const CAPABILITIES: EngineCapabilities = { isDurable: false, isShared: true, provesDeath: true, reopens: true };
+const CAPABILITIES: EngineCapabilities = { isDurable: false, isShared: true, provesDeath: false, reopens: true };
 
 /** Opens a member. Cannot fail. */
 export function openMemoryEngine(options: MemoryEngineOptions): MemoryEngine {
@@ -42,15 +43,14 @@ export function openMemoryEngine(options: MemoryEngineOptions): MemoryEngine {
     if (!isOpen) throw new TandemError('TANDEM_DRAINING', { detail: `${member} is closed` });
   };
   const faults = new AppendFaults();
-  const store = new MemoryRecords(shared, requireOpen, faults);
-  const groups = new MemoryGroups(shared, requireOpen);
+  const term = new MemoryTerm(shared);
+  const store = new MemoryRecords(shared, term, requireOpen, faults);
+  const groups = new MemoryGroups(shared, term, requireOpen);
   const leases = new MemoryLeases(shared, requireOpen);
   const end = (endRecords: () => void): void => {
-    if (!isOpen) return;
     isOpen = false;
     endRecords();
     groups.leaveAll();
-    leases.releaseAll();
   };
   return {
     capabilities: CAPABILITIES,
@@ -60,19 +60,21 @@ export function openMemoryEngine(options: MemoryEngineOptions): MemoryEngine {
     leases,
     faults,
     shared,
-    async claim(term) {
+    async claim(claimed) {
       requireOpen();
-      shared.liftTerm(term);
+      term.claim(claimed);
     },
     async identity() {
       requireOpen();
       return 'memory 1';
     },
     async close() {
+      if (!isOpen) return;
       end(() => store.close());
+      leases.releaseAll();
     },
     kill() {
-      end(() => store.kill());
+      if (isOpen) end(() => store.kill());
     },
   };
 }

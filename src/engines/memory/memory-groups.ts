@@ -2,14 +2,17 @@
 import type { Assignment, CommittedOffset, GroupStore, Membership } from '../../core/contracts/engine.ts';
 import { TandemError } from '../../core/errors.ts';
 import type { MemoryStore } from './memory-store.ts';
+import type { MemoryTerm } from './memory-term.ts';
 
 export class MemoryGroups implements GroupStore {
   readonly #store: MemoryStore;
+  readonly #term: MemoryTerm;
   readonly #requireOpen: () => void;
   readonly #leaves = new Set<() => void>();
 
-  constructor(store: MemoryStore, requireOpen: () => void) {
+  constructor(store: MemoryStore, term: MemoryTerm, requireOpen: () => void) {
     this.#store = store;
+    this.#term = term;
     this.#requireOpen = requireOpen;
   }
 
@@ -41,6 +44,7 @@ export class MemoryGroups implements GroupStore {
     this.#requireOpen();
     const claimed = this.#store.partition({ topic, partition: offset.partition }).term;
     const group = this.#store.group(groupName, topic);
+    this.#term.require(term);
     const lowest = Math.max(claimed, group.termOf(offset.partition));
     if (term < lowest)
       throw new TandemError('TANDEM_TERM_FENCED', { detail: `${term} is below ${lowest}`, data: { term: lowest } });

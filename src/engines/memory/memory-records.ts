@@ -18,9 +18,13 @@ import { partitionKey, type TopicPartition } from '../../core/record.ts';
 import type { AppendFaults } from './append-faults.ts';
 import type { MemoryPartition } from './memory-partition.ts';
 import type { MemoryStore } from './memory-store.ts';
+import type { MemoryTerm } from './memory-term.ts';
+import { fencedError as fenced } from './memory-term.ts';
 
 interface PendingAppend {
   readonly batch: AppendBatch;
+  /** Under which it was called. */
+  readonly term: number;
   resolve(result: AppendResult): void;
   reject(error: TandemError): void;
 }
@@ -30,6 +34,7 @@ type RequireOpen = () => void;
 
 export class MemoryRecords implements RecordStore {
   readonly #store: MemoryStore;
+  readonly #term: MemoryTerm;
   readonly #requireOpen: RequireOpen;
   readonly #faults: AppendFaults;
   readonly #claimsAtOpen: number;
@@ -37,8 +42,9 @@ export class MemoryRecords implements RecordStore {
   #pending: PendingAppend[] = [];
   #isFlushDue = false;
 
-  constructor(store: MemoryStore, requireOpen: RequireOpen, faults: AppendFaults) {
+  constructor(store: MemoryStore, term: MemoryTerm, requireOpen: RequireOpen, faults: AppendFaults) {
     this.#store = store;
+    this.#term = term;
     this.#requireOpen = requireOpen;
     this.#faults = faults;
     this.#claimsAtOpen = store.claims;
@@ -49,7 +55,7 @@ export class MemoryRecords implements RecordStore {
     this.#store.partition(batch);
     requireSize(batch);
     return new Promise((resolve, reject) => {
-      this.#pending.push({ batch, resolve, reject });
+      this.#pending.push({ batch, term: batch.term ?? this.#term.own, resolve, reject });
       this.#scheduleFlush();
     });
   }
@@ -76,6 +82,7 @@ export class MemoryRecords implements RecordStore {
 
   async trim(partition: TopicPartition, beforeOffset: number): Promise<number> {
     this.#requireOpen();
+    this.#term.require();
     return this.#store.partition(partition).trim(beforeOffset);
   }
 
@@ -87,6 +94,7 @@ export class MemoryRecords implements RecordStore {
   async claim(place: TopicPartition, term: number): Promise<void> {
     this.#requireOpen();
     const partition = this.#store.partition(place);
+    this.#term.require(term);
     if (term < partition.term) throw fenced(term, partition.term);
     partition.term = term;
     partition.claim = { engine: this, serial: ++this.#store.claims };
@@ -127,10 +135,11 @@ export class MemoryRecords implements RecordStore {
 
   #flush(): void {
     const broken = new Set<string>();
-    for (const { batch, resolve, reject } of this.#pending.splice(0)) {
+    for (const { batch, term, resolve, reject } of this.#pending.splice(0)) {
       const line = batch.producer && `${partitionKey(batch.topic, batch.partition)}/${batch.producer.id}`;
       try {
         if (line !== undefined && broken.has(line)) throw failed('TANDEM_STORE_FAILED', 'an earlier append failed');
+        this.#term.require(term);
         resolve(this.#storeNow(batch));
       } catch (error) {
         if (line !== undefined) broken.add(line);
@@ -163,7 +172,7 @@ export class MemoryRecords implements RecordStore {
     const { claim } = partition;
     if (claim !== undefined && claim.engine !== this && claim.serial > this.#claimsAtOpen)
       throw new TandemError('TANDEM_TERM_FENCED', { data: { term: partition.term } });
-    return partition.term;
+    return Math.max(partition.term, this.#term.own);
   }
 }
 
@@ -174,6 +183,3 @@ function requireSize({ set }: AppendBatch): void {
 
 const failed = (code: ErrorCode, detail?: string): TandemError =>
   new TandemError(code, detail === undefined ? {} : { detail });
-
-const fenced = (term: number, claimed: number): TandemError =>
-  new TandemError('TANDEM_TERM_FENCED', { detail: `${term} is below ${claimed}`, data: { term: claimed } });

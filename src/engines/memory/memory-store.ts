@@ -38,6 +38,10 @@ export class MemoryStore {
   /** May be changed at any time: a disk that fills up or gets space back. */
   bytesMax: number;
   readonly leases = new Map<string, MemoryLease>();
+  /** Of released leases, by name. */
+  readonly reservations = new Map<string, { readonly holder: string; readonly untilMs: number }>();
+  /** The highest term that a member has claimed for the whole store. */
+  claimedTerm = 0;
   claims = 0;
   readonly #random: Random;
   readonly #topics = new Map<string, TopicInfo>();
