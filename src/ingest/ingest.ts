@@ -37,11 +37,16 @@ export interface IngestOptions {
   readonly newTopic: (name: string) => TopicInfo;
 }
 
-export function createIngest(options: IngestOptions): Ingest & MetricSource {
+export interface IngestStage extends Ingest, MetricSource {
+  /** Received and not yet stored; sockets are not read above limits.ingestBytesMax. */
+  readonly unfinishedBytes: number;
+}
+
+export function createIngest(options: IngestOptions): IngestStage {
   return new CollectingIngest(options);
 }
 
-class CollectingIngest implements Ingest, MetricSource {
+class CollectingIngest implements IngestStage {
   readonly #options: IngestOptions;
   readonly #dispatch: Dispatch;
   readonly #collectors = new Map<string, Collector>();
@@ -56,6 +61,10 @@ class CollectingIngest implements Ingest, MetricSource {
 
   get unfinishedRecords(): number {
     return this.#dispatch.unfinishedRecords;
+  }
+
+  get unfinishedBytes(): number {
+    return this.#dispatch.unfinishedBytes;
   }
 
   get isSaturated(): boolean {

@@ -44,11 +44,17 @@ export interface ConnectionCount {
   readonly taken: number;
 }
 
+/** How the worker is: as WorkerRuntime has it. */
+export interface WorkerWellbeing {
+  readonly storeProblem: string | undefined;
+  readonly pressure: number;
+}
+
 export type ToKeeper =
   | { readonly kind: 'loaded' }
   | { readonly kind: 'recovered' }
   | { readonly kind: 'serving' }
-  | ({ readonly kind: 'beat'; readonly storeProblem: string | undefined } & ConnectionCount)
+  | ({ readonly kind: 'beat' } & WorkerWellbeing & ConnectionCount)
   | ({ readonly kind: 'took'; readonly id: number } & ConnectionCount)
   | { readonly kind: 'answer'; readonly id: number; readonly answer: WorkerAnswer }
   | { readonly kind: 'draining'; readonly load: DrainedLoad }

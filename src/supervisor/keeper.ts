@@ -45,6 +45,8 @@ export interface SlotStatus {
   readonly sinceMs: number;
   /** Why its store takes no appends; null: it does. */
   readonly storeProblem: string | null;
+  /** How near it is to its limits, 0 to 1. */
+  readonly pressure: number;
 }
 
 export interface ListenerStatus {
@@ -83,6 +85,7 @@ export class Keeper {
   #beats: NodeJS.Timeout | undefined;
   #rollout: Promise<void> = Promise.resolve();
   #isStopping = false;
+  readonly #stopped = Promise.withResolvers<void>();
   #failStart: (error: TandemError) => void = () => {};
 
   constructor(options: KeeperOptions) {
@@ -180,6 +183,7 @@ export class Keeper {
   async stop(): Promise<void> {
     if (!this.#isStopping) {
       this.#isStopping = true;
+      this.#stopped.resolve();
       this.#options.onChange?.();
       this.#closeAddresses();
     }
@@ -187,9 +191,15 @@ export class Keeper {
     clearInterval(this.#beats);
   }
 
+  /** Resolves when it has been told to stop. */
+  get stopped(): Promise<void> {
+    return this.#stopped.promise;
+  }
+
   /** SIGKILLs all workers. Data is safe: that is what a crash does. */
   stopNow(reason: string): void {
     this.#isStopping = true;
+    this.#stopped.resolve();
     this.#closeAddresses();
     clearInterval(this.#beats);
     this.#roster.killAll(reason);
@@ -242,6 +252,7 @@ export class Keeper {
         connections: worker?.connections ?? 0,
         sinceMs,
         storeProblem: worker?.storeProblem ?? null,
+        pressure: worker?.pressure ?? 0,
       })),
       sparePids: this.#roster.spares.map(({ pid }) => pid),
       listeners: this.#bindings.all.map(({ address: { url, host }, port }) => ({ url, host, port })),

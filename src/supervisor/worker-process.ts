@@ -70,6 +70,8 @@ export class WorkerProcess implements Heart, ConnectionTaker {
   drainedLoad: DrainedLoad = { records: 0, clients: 0 };
   /** As its latest beat said. */
   storeProblem: string | undefined;
+  /** As its latest beat said. */
+  pressure = 0;
   lastBeatMs: number;
   readonly generation: Generation;
   readonly #options: WorkerProcessOptions;
@@ -229,6 +231,7 @@ export class WorkerProcess implements Heart, ConnectionTaker {
       case 'beat':
         this.#count(message);
         this.storeProblem = message.storeProblem;
+        this.pressure = message.pressure;
         return;
       case 'took':
         this.#count(message);

@@ -67,8 +67,8 @@ class Worker {
   }
 
   beat(): void {
-    const { connections = 0, storeProblem } = this.#runtime ?? {};
-    this.#link.send({ kind: 'beat', connections, taken: this.#taken, storeProblem });
+    const { connections = 0, storeProblem, pressure = 0 } = this.#runtime ?? {};
+    this.#link.send({ kind: 'beat', connections, taken: this.#taken, storeProblem, pressure });
   }
 
   async receive(message: ToWorker, handle: unknown): Promise<void> {

@@ -14,7 +14,6 @@ import type { TandemConfig } from '../config/tandem-config.ts';
 import { type Consumers, createConsumers } from '../consumers/consumers.ts';
 import type { Engine, TopicCatalog, TopicInfo } from '../core/contracts/engine.ts';
 import type { Health } from '../core/contracts/health.ts';
-import type { Ingest } from '../core/contracts/ingest.ts';
 import type { Logger, MetricSample, MetricSource } from '../core/contracts/telemetry.ts';
 import type { AdminRequest, DrainedLoad, WorkerRuntime, WorkerSlot } from '../core/contracts/worker.ts';
 import { systemClock as clock } from '../core/ports/clock.ts';
@@ -22,7 +21,7 @@ import { createHttpClient } from '../core/ports/http-client.ts';
 import { systemRandom as random } from '../core/ports/random.ts';
 import { guardEngine } from '../engines/guarded-engine.ts';
 import { type AppendWatch, watchAppends } from '../health/store-problems.ts';
-import { createIngest } from '../ingest/ingest.ts';
+import { createIngest, type IngestStage } from '../ingest/ingest.ts';
 import { createPush, type PushHub } from '../push/push-hub.ts';
 import { createAuthenticator } from '../sessions/permissions.ts';
 import { createSessionQueues } from '../sessions/session-queue.ts';
@@ -97,7 +96,7 @@ interface Stages {
   readonly config: TandemConfig;
   readonly engine: Engine;
   readonly appends: AppendWatch;
-  readonly ingest: Ingest;
+  readonly ingest: IngestStage;
   readonly push: PushHub;
   readonly consumers: Consumers;
   readonly listeners: readonly Listener[];
@@ -123,6 +122,13 @@ class NodeWorker implements WorkerRuntime {
 
   get storeProblem(): string | undefined {
     return this.#stages.appends.problem;
+  }
+
+  /** The nearest of its limits counts: one that is reached is enough to turn work away. */
+  get pressure(): number {
+    const { ingest, config } = this.#stages;
+    const { ingestBytesMax, connectionsMax } = config.limits;
+    return Math.min(Math.max(ingest.unfinishedBytes / ingestBytesMax, this.connections / connectionsMax), 1);
   }
 
   accept(index: number, socket: Socket): void {

@@ -20,6 +20,8 @@ export interface WorkerRuntime extends MetricSource {
   readonly connections: number;
   /** Why the store takes no appends now; undefined: it does. */
   readonly storeProblem: string | undefined;
+  /** How near it is to its limits: 0 (idle) to 1 (sockets are not read, or turned away). */
+  readonly pressure: number;
   /** Answers admin requests that need this worker's state, e.g. `{ kind: 'groups' }`; the keeper merges the workers' answers. */
   admin(request: AdminRequest): Promise<unknown>;
   /** What would have to be finished now. */

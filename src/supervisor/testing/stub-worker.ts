@@ -22,6 +22,7 @@ export interface StubConfig {
 
 class StubRuntime implements WorkerRuntime {
   readonly storeProblem = undefined;
+  readonly pressure = 0;
   readonly #sockets = new Set<Socket>();
   readonly #identity: string;
   readonly #health: () => Health;
