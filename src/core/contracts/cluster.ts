@@ -24,6 +24,16 @@ export interface NodeFacts {
   readonly version: string;
   /** Unix ms since when it has its role. */
   readonly sinceMs: number;
+  /** Unplanned takeovers that it knows of, its own and others', oldest first, a bounded number: what a node that was just started learns from. */
+  readonly takeovers: readonly Takeover[];
+}
+
+/** An active died, hung or lost its lease. */
+export interface Takeover {
+  /** The term that it ended. */
+  readonly term: number;
+  /** Unix ms. */
+  readonly atMs: number;
 }
 
 export interface PeerView {
@@ -56,13 +66,15 @@ export interface PeerNetwork {
   /** Errors: TANDEM_PEER_LOST (gone, or no answer in time) and what the peer answers. */
   request(peerName: string, request: PeerRequest, timeoutMs: number): Promise<unknown>;
   /**
-   * Ends every process of the peer, by force, and resolves when the kernel proves that they are gone. Errors: TANDEM_PEER_LOST: it cannot
-   * be ended from here (another host, another user); nothing may be taken over then but by the lease's own rules.
+   * Ends every process of this incarnation of the peer (`holder`), by force, and resolves when the kernel proves that they are gone; at once
+   * if they are. A later incarnation of the same name is not touched. The peer need not be known: one that hung before we came never spoke
+   * to us. Errors: TANDEM_PEER_LOST: it cannot be ended from here (another host, another user); nothing may be taken over then but by the
+   * lease's own rules.
    */
-  fence(peerName: string): Promise<void>;
+  fence(peer: Pick<NodeFacts, 'name' | 'holder'>): Promise<void>;
 }
 
-/** What a role change asks of the node; `topology/` implements it with keeper and workers. */
+/** What a role change asks of the node; `topology/` implements it with keeper and workers. Times are milliseconds from the call on. */
 export interface NodeDuties {
   /**
    * Claims the term at the store, then opens, recovers, binds and serves under it. Resolves when the node serves. Rejects when it cannot;
@@ -71,9 +83,14 @@ export interface NodeDuties {
   promote(term: number): Promise<void>;
   /** First part of a planned end: finishes what consumers have in hand, at most until the deadline; ingest goes on. */
   quiesce(deadlineMs: number): Promise<void>;
+  /** Takes `quiesce` back, also one that failed or is under way: consumers go on. */
+  unquiesce(): Promise<void>;
   /** Stops serving: what is in hand is finished and answered, at most until the deadline. When it resolves nothing here can write. */
   demote(deadlineMs: number): Promise<DemoteReport>;
-  /** At once, by force. When it resolves nothing here can write. */
+  /**
+   * At once, by force. When it resolves nothing here can write. May be called while any of the others is under way, which then settles
+   * soon. Must not reject for good: it is called again until it resolves, and until then this node does nothing else.
+   */
   cut(reason: string): Promise<void>;
 }
 
