@@ -186,15 +186,24 @@ class OpenedEngine implements EmbeddedEngine {
           sealedSegments(settings.disk, journalFolder(settings.dataDir, journal), journal),
         ),
     });
-    this.#peers = new Peers({ ...settings, slot, slots, own: () => this.store.own });
+    this.#peers = new Peers({ ...settings, slot, slots, term: state.term, own: () => this.store.own });
     this.store = new EmbeddedRecordStore({
       local: this.#local,
+      term: state.term,
       topics,
       slot,
       slots,
       peer: (owner) => this.#peers.store(owner),
     });
-    this.#retention = new Retention({ ...settings, store: this.#local, topics, producers, slot, slots });
+    this.#retention = new Retention({
+      ...settings,
+      store: this.#local,
+      term: state.term,
+      topics,
+      producers,
+      slot,
+      slots,
+    });
     const { storeId } = state;
     this.#compactor = new Compactor({ ...settings, store: this.#local, topics, storeId, slot, slots });
     this.#repeat('retention', settings.retentionIntervalMs, () => void this.#reclaim());

@@ -7,7 +7,7 @@ import type { Assignment, CommittedOffset, GroupStore, Membership } from '../../
 import { TandemError } from '../../core/errors.ts';
 import { ownerSlot } from './ownership.ts';
 import type { StateDatabase } from './state-database.ts';
-import { asStoreErrors, inTransaction } from './state-database.ts';
+import { asStoreErrors, inFencedTransaction } from './state-database.ts';
 import type { StoredTopic, Topics } from './topics.ts';
 
 interface Member {
@@ -127,13 +127,14 @@ export class Groups implements GroupStore {
       if (isOwn && !held.has(partition)) added.push(partition);
     }
     if (added.length === 0) return before;
-    const term = this.#state.nextTerm();
-    inTransaction(this.#state.durable, () => {
+    const term = inFencedTransaction(this.#state, this.#state.durable, () => {
+      const issued = this.#state.takeTerm();
       const upsert = this.#state.durable.prepare(
         `INSERT INTO commits (consumers, topic, partition, term) VALUES (?, ?, ?, ?)
          ON CONFLICT DO UPDATE SET term = max(term, excluded.term)`,
       );
-      for (const partition of added) upsert.run(group, topic.name, partition, term);
+      for (const partition of added) upsert.run(group, topic.name, partition, issued);
+      return issued;
     });
     return [...before, ...added.map((partition) => ({ partition, term }))];
   }
@@ -144,7 +145,7 @@ export class Groups implements GroupStore {
     this.#commits = [];
     let fenced: Set<PendingCommit>;
     try {
-      fenced = inTransaction(this.#state.relaxed, () => this.#store(commits));
+      fenced = inFencedTransaction(this.#state, this.#state.relaxed, (claimed) => this.#store(commits, claimed));
     } catch (error) {
       for (const { reject } of commits) reject(error as TandemError);
       return;
@@ -155,7 +156,7 @@ export class Groups implements GroupStore {
     }
   }
 
-  #store(commits: readonly PendingCommit[]): Set<PendingCommit> {
+  #store(commits: readonly PendingCommit[], storeTerm: number): Set<PendingCommit> {
     const fenced = new Set<PendingCommit>();
     const claimed = this.#state.relaxed.prepare('SELECT term FROM partitions WHERE topic = ? AND partition = ?');
     const upsert = this.#state.relaxed.prepare(
@@ -167,7 +168,7 @@ export class Groups implements GroupStore {
       const { group, topic, term } = commit;
       const { partition, offset, epoch } = commit.offset;
       const row = claimed.get(topic, partition) as { term: number } | undefined;
-      const isCurrent = term >= (row?.term ?? 0);
+      const isCurrent = term >= Math.max(row?.term ?? 0, storeTerm);
       if (!isCurrent || upsert.run(group, topic, partition, offset, epoch, term).changes === 0) fenced.add(commit);
     }
     return fenced;

@@ -37,7 +37,6 @@ export interface LocalStoreOptions {
   readonly dataDir: string;
   readonly slot: number;
   readonly slots: number;
-  readonly slotTerm: number;
   readonly segmentBytes: number;
   /** Above all segments in this slot's journal. */
   readonly firstSequence: number;
@@ -79,12 +78,13 @@ export class LocalStore {
     });
     this.#seals = new SegmentSeals({ disk, clock, logger, producers, storeId: options.state.storeId });
     this.#journal = new Journal({
+      term: options.state.term,
       supply: this.#supply,
       clock,
       logger,
       segmentBytes,
       sources: {
-        slotTerm: options.slotTerm,
+        term: options.state.term,
         producer: (log, producerId) => producers.use(log, producerId),
         refusals: new ProducerRefusals(clock),
         confirmProducer: (log, producer, nowMs) => producers.confirm(log, producer, nowMs),
@@ -154,8 +154,9 @@ export class LocalStore {
     return log?.firstOffset ?? this.#partitions.find(topic, partition)?.firstOffset ?? 0;
   }
 
-  append(log: PartitionLog, batch: AppendBatch): Promise<AppendResult> {
-    return this.#journal.append(log, batch);
+  /** `writerTerm`, here and below: of the process that asks for it. */
+  append(log: PartitionLog, batch: AppendBatch, writerTerm: number): Promise<AppendResult> {
+    return this.#journal.append(log, batch, Math.min(batch.term ?? writerTerm, writerTerm));
   }
 
   async read(log: PartitionLog, from: Position, bytesMax: number): Promise<ReadResult> {
@@ -186,17 +187,19 @@ export class LocalStore {
     return this.#options.producers.lastSequence(log, producerId);
   }
 
-  claim(log: PartitionLog, term: number): void {
+  claim(log: PartitionLog, term: number, writerTerm: number): void {
+    this.#options.state.term.require(Math.min(term, writerTerm));
     if (term < log.term) throw new TandemError('TANDEM_TERM_FENCED', { data: { term: log.term } });
     if (term === log.term) return;
-    this.#partitions.claim(log.topic, log.partition, term);
+    this.#partitions.claim(log.topic, log.partition, term, writerTerm);
     log.term = term;
   }
 
-  async trim(log: PartitionLog, beforeOffset: number): Promise<number> {
+  async trim(log: PartitionLog, beforeOffset: number, writerTerm: number): Promise<number> {
+    this.#options.state.term.require(writerTerm);
     const wanted = Math.min(beforeOffset, log.nextOffset);
     if (wanted <= log.firstOffset) return log.firstOffset;
-    await this.#partitions.trim(log, wanted);
+    await this.#partitions.trim(log, wanted, writerTerm);
     log.firstOffset = Math.max(log.firstOffset, wanted);
     log.dropTrimmed();
     return log.firstOffset;

@@ -1,8 +1,12 @@
-/** The rows of partitions in the state database. Only a partition's owner writes its row. */
+/**
+ * The rows of partitions in the state database. Only a partition's owner writes its row, for itself or for another process, whose right to
+ * do so is the `writerTerm`.
+ */
 import { TandemError } from '../../core/errors.ts';
 import type { PartitionLog } from './log/partition-log.ts';
 import type { StateDatabase } from './state-database.ts';
-import { asStoreErrors, inTransaction } from './state-database.ts';
+import { asStoreErrors, inFencedTransaction } from './state-database.ts';
+import { fencedError } from './store-term.ts';
 
 export interface PartitionFacts {
   readonly epoch: string;
@@ -13,6 +17,7 @@ export interface PartitionFacts {
 interface PendingTrim {
   readonly log: PartitionLog;
   readonly firstOffset: number;
+  readonly term: number;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
@@ -40,19 +45,21 @@ export class Partitions {
     ) as unknown as PartitionFacts | undefined;
   }
 
-  /** Durable at return. */
-  claim(topic: string, partition: number, term: number): void {
-    inTransaction(this.#state.durable, () => {
+  /** Durable at return. Errors: TANDEM_TERM_FENCED. */
+  claim(topic: string, partition: number, term: number, writerTerm: number): void {
+    inFencedTransaction(this.#state, this.#state.durable, (claimed) => {
+      const lower = Math.min(term, writerTerm);
+      if (lower < claimed) throw fencedError(lower, claimed);
       this.#state.durable
         .prepare('UPDATE partitions SET term = ? WHERE topic = ? AND partition = ?')
         .run(term, topic, partition);
     });
   }
 
-  /** Raises the first offset, durably; the trims of a turn share a transaction. */
-  trim(log: PartitionLog, firstOffset: number): Promise<void> {
+  /** Raises the first offset, durably; the trims of a turn share a transaction. Errors: TANDEM_TERM_FENCED. */
+  trim(log: PartitionLog, firstOffset: number, writerTerm: number): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#trims.push({ log, firstOffset, resolve, reject });
+      this.#trims.push({ log, firstOffset, term: writerTerm, resolve, reject });
       if (this.#trims.length === 1) queueMicrotask(() => this.#commitTrims());
     });
   }
@@ -60,17 +67,23 @@ export class Partitions {
   #commitTrims(): void {
     const trims = this.#trims;
     this.#trims = [];
+    let claimedTerm = 0;
     try {
-      inTransaction(this.#state.durable, () => {
+      inFencedTransaction(this.#state, this.#state.durable, (claimed) => {
+        claimedTerm = claimed;
         const update = this.#state.durable.prepare(
           'UPDATE partitions SET first_offset = max(first_offset, ?) WHERE topic = ? AND partition = ?',
         );
-        for (const { log, firstOffset } of trims) update.run(firstOffset, log.topic, log.partition);
+        for (const { log, firstOffset, term } of trims)
+          if (term >= claimed) update.run(firstOffset, log.topic, log.partition);
       });
     } catch (error) {
       for (const { reject } of trims) reject(error);
       return;
     }
-    for (const { resolve } of trims) resolve();
+    for (const { term, resolve, reject } of trims) {
+      if (term < claimedTerm) reject(fencedError(term, claimedTerm));
+      else resolve();
+    }
   }
 }

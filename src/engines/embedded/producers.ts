@@ -10,7 +10,7 @@ import type { PartitionLog, ProducerState } from './log/partition-log.ts';
 import type { ProducerWindow } from './log/producer-window.ts';
 import { EMPTY_WINDOW } from './log/producer-window.ts';
 import type { StateDatabase } from './state-database.ts';
-import { asStoreErrors, inTransaction } from './state-database.ts';
+import { asStoreErrors, inFencedTransaction } from './state-database.ts';
 
 export interface ProducerRow {
   readonly topic: string;
@@ -93,7 +93,7 @@ export class ProducerStates {
 
   persistRows(rows: readonly ProducerRow[]): void {
     if (rows.length === 0) return;
-    inTransaction(this.#state.durable, () => {
+    inFencedTransaction(this.#state, this.#state.durable, () => {
       // A row that another writer has brought further stays.
       const insert = this.#state.durable.prepare(
         `INSERT INTO producers (topic, partition, producer, last_sequence, runs, seen_ms) VALUES (?, ?, ?, ?, ?, ?)
@@ -131,7 +131,7 @@ export class ProducerStates {
   #expireSome(logs: readonly PartitionLog[]): void {
     const oldestMs = this.#oldestMs();
     const { durable } = this.#state;
-    inTransaction(durable, () => {
+    inFencedTransaction(this.#state, durable, () => {
       const old = durable.prepare('DELETE FROM producers WHERE topic = ? AND partition = ? AND seen_ms < ?');
       const excess = durable.prepare(
         `DELETE FROM producers WHERE topic = ?1 AND partition = ?2 AND seen_ms <= (SELECT seen_ms FROM producers

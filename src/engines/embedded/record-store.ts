@@ -17,6 +17,8 @@ import type { StoredTopic, Topics } from './topics.ts';
 
 export interface RecordStoreOptions {
   readonly local: LocalStore;
+  /** Under which this process writes. */
+  readonly term: { readonly own: number };
   readonly topics: Topics;
   readonly slot: number;
   readonly slots: number;
@@ -31,7 +33,7 @@ export class EmbeddedRecordStore implements RecordStore {
 
   constructor(options: RecordStoreOptions) {
     this.#options = options;
-    this.#own = ownStore(options.local, (place) => this.#requireOwn(place));
+    this.#own = ownStore(options, (place) => this.#requireOwn(place));
   }
 
   /** This slot's own partitions, for itself and for its peers. */
@@ -112,14 +114,14 @@ export class EmbeddedRecordStore implements RecordStore {
 }
 
 /** `logOf` throws if there is no such partition. */
-function ownStore(local: LocalStore, logOf: (place: TopicPartition) => PartitionLog): OwnerStore {
+function ownStore({ local, term }: RecordStoreOptions, logOf: (place: TopicPartition) => PartitionLog): OwnerStore {
   return {
-    append: (batch) => local.append(logOf(batch), batch),
+    append: (batch, writerTerm = term.own) => local.append(logOf(batch), batch, writerTerm),
     read: async (place, from, bytesMax) => local.read(logOf(place), from, bytesMax),
     state: async (place) => local.state(logOf(place)),
     watch: (place, wake) => local.watch(logOf(place), wake),
-    trim: async (place, beforeOffset) => local.trim(logOf(place), beforeOffset),
+    trim: async (place, beforeOffset, writerTerm = term.own) => local.trim(logOf(place), beforeOffset, writerTerm),
     lastSequence: async (place, producerId) => local.lastSequence(logOf(place), producerId),
-    claim: async (place, term) => local.claim(logOf(place), term),
+    claim: async (place, claimed, writerTerm = term.own) => local.claim(logOf(place), claimed, writerTerm),
   };
 }

@@ -13,10 +13,12 @@ import type { PartitionLog } from './log/partition-log.ts';
 import type { Segment } from './log/segment.ts';
 import { journalOwner, ownerSlot } from './ownership.ts';
 import type { ProducerStates } from './producers.ts';
+import type { StoreTerm } from './store-term.ts';
 import type { StoredTopic, Topics } from './topics.ts';
 
 export interface RetentionOptions {
   readonly store: LocalStore;
+  readonly term: StoreTerm;
   readonly topics: Topics;
   readonly producers: ProducerStates;
   readonly clock: Clock;
@@ -54,14 +56,14 @@ export class Retention {
   async #apply(): Promise<void> {
     // Before that the other slots may still be recovering.
     if (!this.#options.store.isInUse) return;
-    const { topics, store, slot, slots, producers } = this.#options;
+    const { topics, store, term, slot, slots, producers } = this.#options;
     for (const topic of topics.known()) {
       if (topic.retentionMs === null && topic.retentionBytes === null) continue;
       for (let partition = 0; partition < topic.partitions; partition++) {
         if (ownerSlot(topic.name, topic.initialPartitions, partition, slots) !== slot) continue;
         const log = store.log(topic.name, partition);
         const keepFrom = this.#keepFrom(log, topic);
-        if (keepFrom > log.firstOffset) await store.trim(log, keepFrom);
+        if (keepFrom > log.firstOffset) await store.trim(log, keepFrom, term.own);
       }
     }
     await producers.expire(store.logs);
@@ -118,7 +120,8 @@ export class Retention {
   }
 
   async #reclaim(): Promise<void> {
-    const { store, slot, slots, logger } = this.#options;
+    const { store, term, slot, slots, logger } = this.#options;
+    term.require();
     for (const segment of store.segments) {
       if (journalOwner(segment.journal, slots) !== slot || segment.isInHand || !this.#isDead(segment)) continue;
       await store.remove(segment);

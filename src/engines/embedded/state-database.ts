@@ -113,17 +113,16 @@ export function inTransaction<T>(database: DatabaseSync, action: () => T): T {
   });
 }
 
-/** The same for what only the active may change. Errors besides: TANDEM_TERM_FENCED if a term above `term` (this process's own) is claimed. */
+/**
+ * The same for what only the active may change. `action` gets the claimed term. Errors besides: TANDEM_TERM_FENCED if that is above this
+ * process's own.
+ */
 export function inFencedTransaction<T>(
-  { term: storeTerm }: StateDatabase,
+  { term }: StateDatabase,
   database: DatabaseSync,
-  action: () => T,
-  term: number = storeTerm.own,
+  action: (claimed: number) => T,
 ): T {
-  return inTransaction(database, () => {
-    storeTerm.requireIn(database, term);
-    return action();
-  });
+  return inTransaction(database, () => action(term.requireIn(database)));
 }
 
 class SqliteStateDatabase implements StateDatabase {

@@ -66,10 +66,11 @@ export class StoreTerm {
     if (claimed > term) throw fencedError(term, claimed);
   }
 
-  /** The same in a transaction of the state database, so that no claim comes between this and the commit. */
-  requireIn(database: DatabaseSync, term: number = this.#own): void {
+  /** The same in a transaction of the state database, so that no claim comes between this and the commit. Returns the claimed term. */
+  requireIn(database: DatabaseSync): number {
     const claimed = claimedIn(database);
-    if (claimed > term) throw fencedError(term, claimed);
+    if (claimed > this.#own) throw fencedError(this.#own, claimed);
+    return claimed;
   }
 
   /** Within a write transaction: raises the claimed term and this process's own; durable when that is committed. Errors: TANDEM_TERM_FENCED. */

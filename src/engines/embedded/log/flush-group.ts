@@ -32,7 +32,8 @@ export interface GroupSources {
   /** May throw: the append is rejected. */
   producer(log: PartitionLog, producerId: string): ProducerState;
   confirmProducer(log: PartitionLog, producer: ProducerState, nowMs: number): void;
-  readonly slotTerm: number;
+  /** Under which records are stored. */
+  readonly term: { readonly own: number };
   readonly refusals: ProducerRefusals;
 }
 
@@ -47,6 +48,9 @@ function checkSize({ count, data }: RecordSet): void {
   if (count > BATCH_RECORDS_MAX || data.length > bytesMax)
     throw new TandemError('TANDEM_BATCH_TOO_LARGE', { detail: `${count} records, ${data.length} bytes` });
 }
+
+const fencedError = (term: number, claimed: number): TandemError =>
+  new TandemError('TANDEM_TERM_FENCED', { detail: `${term} is below ${claimed}`, data: { term: claimed } });
 
 export class FlushGroup {
   readonly #sources: GroupSources;
@@ -69,8 +73,10 @@ export class FlushGroup {
     return this.#buffer.byteLength === 0;
   }
 
-  assign(append: PendingAppend): void {
+  /** `claimed`: the store's term. */
+  assign(append: PendingAppend, claimed: number): void {
     try {
+      if (append.term < claimed) throw fencedError(append.term, claimed);
       this.#assign(append);
     } catch (thrown) {
       const error = thrown as TandemError;
@@ -86,8 +92,10 @@ export class FlushGroup {
     append.reject(error);
   }
 
-  /** All is durable: shows it and answers. Returns the partitions that have new records. */
-  confirm(): Set<PartitionLog> {
+  /**
+   * All is durable: shows it, and answers what was called under at least the `claimed` term. Returns the partitions that have new records.
+   */
+  confirm(claimed: number): Set<PartitionLog> {
     const changed = new Set<PartitionLog>();
     for (const stored of this.#stored) {
       const { log } = stored.append;
@@ -96,7 +104,8 @@ export class FlushGroup {
         this.#show(log, stored);
         changed.add(log);
       }
-      stored.append.resolve({ epoch: log.epoch, runs: stored.runs });
+      if (stored.append.term < claimed) stored.append.reject(fencedError(stored.append.term, claimed));
+      else stored.append.resolve({ epoch: log.epoch, runs: stored.runs });
     }
     return changed;
   }
@@ -114,8 +123,7 @@ export class FlushGroup {
     const { log, batch } = append;
     this.#sources.refusals.check(append);
     checkSize(batch.set);
-    if (batch.term !== undefined && batch.term < log.term)
-      throw new TandemError('TANDEM_TERM_FENCED', { data: { term: log.term } });
+    if (batch.term !== undefined && batch.term < log.term) throw fencedError(batch.term, log.term);
     if (batch.set.count === 0) {
       this.#stored.push({ append, producer: undefined, runs: [], ...NOTHING_WRITTEN });
       return;
@@ -144,7 +152,7 @@ export class FlushGroup {
     const firstOffset = log.assignedOffset;
     const timeMs = Math.max(log.lastTimeMs, this.#nowMs);
     const position = this.#place.flushStart + this.#buffer.byteLength;
-    const term = Math.max(batch.term ?? this.#sources.slotTerm, log.term);
+    const term = Math.max(batch.term ?? this.#sources.term.own, log.term);
     const { topic, partition } = log;
     const producerId = producer?.producerId ?? '';
     const fields = { topic, partition, producerId, sequence, firstOffset, timeMs, term, set };

@@ -8,7 +8,8 @@
  *
  * A write that fails for lack of space is taken back (the file ends again where it did, with zeros after it) and its appends are
  * rejected; the next append tries again. After any other failure of a write or of fdatasync nobody can tell what is on the medium:
- * the journal fails for good, and a new process recovers it.
+ * the journal fails for good, and a new process recovers it. It fails for good too when it finds that another process has claimed the
+ * store under a higher term: a flush in hand is answered only after it has looked, when it is durable (store-term.ts says why that is enough).
  */
 import type { AppendBatch, AppendResult } from '../../../core/contracts/engine.ts';
 import type { Logger } from '../../../core/contracts/telemetry.ts';
@@ -33,8 +34,17 @@ const THREAD_MS = 0.04;
 /** The estimate follows the median by such steps: a rare slow call does not move it. */
 const STEP_MS = 0.01;
 const SYNC_MS_CEILING = 0.5;
+const NO_LOGS: ReadonlySet<PartitionLog> = new Set();
+
+/** The term under which this process writes, and the highest one that any process has claimed. */
+export interface JournalTerm {
+  readonly own: number;
+  /** Looks, each time. */
+  claimed(): number;
+}
 
 export interface JournalOptions {
+  readonly term: JournalTerm;
   readonly supply: SegmentSupply;
   readonly sources: GroupSources;
   readonly clock: Clock;
@@ -80,10 +90,11 @@ export class Journal {
     return this.#position;
   }
 
-  append(log: PartitionLog, batch: AppendBatch): Promise<AppendResult> {
+  /** `term`: whoever appends has the right to do so under that. */
+  append(log: PartitionLog, batch: AppendBatch, term: number): Promise<AppendResult> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     return new Promise((resolve, reject) => {
-      this.#pending.push({ log, batch, resolve, reject });
+      this.#pending.push({ log, batch, term, resolve, reject });
       this.#schedule();
     });
   }
@@ -92,6 +103,12 @@ export class Journal {
   idle(): Promise<void> {
     if (!this.#isFlushing && this.#pending.length === 0) return Promise.resolve();
     return new Promise((resolve) => this.#whenIdle.push(resolve));
+  }
+
+  /** Fails for good, with TANDEM_TERM_FENCED, if a higher term than this process's is claimed: for a process that has nothing to write. */
+  checkTerm(): void {
+    if (this.#lookUpClaim() !== undefined || this.#isFlushing) return;
+    this.#finish();
   }
 
   /** Ends the last segment; nothing may be in hand. Returns it if nothing was ever written to it. */
@@ -110,8 +127,13 @@ export class Journal {
 
   #flush(): void {
     this.#isScheduled = false;
+    if (this.#pending.length === 0) return;
+    const claimed = this.#lookUpClaim();
+    if (claimed === undefined) {
+      this.#finish();
+      return;
+    }
     const { appends, bytes } = this.#takeGroup();
-    if (appends.length === 0) return;
     let group: FlushGroup;
     try {
       this.#ensureRoom(bytes);
@@ -123,9 +145,9 @@ export class Journal {
       this.#finish();
       return;
     }
-    for (const append of appends) group.assign(append);
+    for (const append of appends) group.assign(append, claimed);
     if (group.isEmpty) {
-      group.confirm();
+      this.#answer(group);
       this.#finish();
       return;
     }
@@ -192,11 +214,34 @@ export class Journal {
     counters.bytes += this.#buffer.byteLength;
     counters.syncSeconds += syncMs / 1000;
     this.#position += this.#buffer.byteLength;
-    const changed = group.confirm();
+    const changed = this.#answer(group);
     for (const log of changed) this.#logs.add(log);
     if (this.#position > this.#options.segmentBytes / 4) this.#options.supply.prepare();
     this.#finish();
     for (const log of changed) log.wake();
+  }
+
+  /** The flush is durable: answers it, unless the right to write is lost by now. Returns the partitions that have new records. */
+  #answer(group: FlushGroup): ReadonlySet<PartitionLog> {
+    const claimed = this.#lookUpClaim();
+    if (claimed !== undefined) return group.confirm(claimed);
+    group.revoke(this.#failure as TandemError);
+    return NO_LOGS;
+  }
+
+  /** The highest claimed term; undefined: it is above this process's own (or cannot be read), and the journal has failed for good. */
+  #lookUpClaim(): number | undefined {
+    if (this.#failure !== undefined) return undefined;
+    const { term } = this.#options;
+    try {
+      const claimed = term.claimed();
+      if (claimed <= term.own) return claimed;
+      const detail = `${term.own} is below ${claimed}: this process writes no more`;
+      this.#fail(new TandemError('TANDEM_TERM_FENCED', { detail, data: { term: claimed } }));
+    } catch (error) {
+      this.#fail(this.#writeError(error));
+    }
+    return undefined;
   }
 
   #revoke(group: FlushGroup, error: unknown): void {
@@ -278,8 +323,9 @@ export class Journal {
 
   #fail(error: TandemError): void {
     if (this.#failure !== undefined) return;
+    const { code } = error;
     this.#failure =
-      error.code === 'TANDEM_STORE_FAILED'
+      code === 'TANDEM_STORE_FAILED' || code === 'TANDEM_TERM_FENCED'
         ? error
         : new TandemError('TANDEM_STORE_FAILED', { detail: error.message, cause: error });
     this.#options.logger.error('journal_failed', { file: this.#segment.path, error: String(error.cause ?? error) });

@@ -6,7 +6,7 @@ import type { RecordSet, StoredBatch } from '../../../core/record-set.ts';
 import { align4 } from '../log/batch-format.ts';
 import type { Frame } from './frames.ts';
 
-type AppendHead = Omit<AppendBatch, 'set'> & { readonly count: number };
+type AppendHead = Omit<AppendBatch, 'set'> & { readonly count: number; readonly writerTerm: number | undefined };
 type BatchHead = Omit<StoredBatch, 'set' | 'topic' | 'partition'> & { readonly count: number; readonly bytes: number };
 type ReadHead = Omit<ReadResult, 'batches'> & {
   readonly topic: string;
@@ -25,13 +25,16 @@ const setAt = (body: Buffer, at: number, count: number, bytes: number): RecordSe
   data: body.subarray(at + count * 4, at + count * 4 + bytes),
 });
 
-export function appendMessage({ set, ...rest }: AppendBatch): { head: AppendHead; body: Uint8Array[] } {
-  return { head: { ...rest, count: set.count }, body: [lengthsOf(set), set.data] };
+export function appendMessage(
+  { set, ...rest }: AppendBatch,
+  writerTerm: number | undefined,
+): { head: AppendHead; body: Uint8Array[] } {
+  return { head: { ...rest, count: set.count, writerTerm }, body: [lengthsOf(set), set.data] };
 }
 
-export function appendOf({ head, body }: Frame): AppendBatch {
-  const { count, ...rest } = head as AppendHead;
-  return { ...rest, set: setAt(body, 0, count, body.length - count * 4) };
+export function appendOf({ head, body }: Frame): { batch: AppendBatch; writerTerm: number | undefined } {
+  const { count, writerTerm, ...rest } = head as AppendHead;
+  return { batch: { ...rest, set: setAt(body, 0, count, body.length - count * 4) }, writerTerm };
 }
 
 export function readMessage(

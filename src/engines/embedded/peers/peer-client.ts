@@ -41,6 +41,7 @@ export class PeerClient implements OwnerStore {
   readonly #slot: number;
   readonly #path: string;
   readonly #clock: Clock;
+  readonly #term: { readonly own: number };
   /** In the order of the calls. */
   readonly #requests = new Map<number, Request>();
   readonly #watches = new Map<number, Watch>();
@@ -55,14 +56,16 @@ export class PeerClient implements OwnerStore {
   #whenIdle: (() => void)[] = [];
   requests = 0;
 
-  constructor(slot: number, path: string, clock: Clock) {
+  /** `term`: under which this process writes; 0: under none. */
+  constructor(slot: number, path: string, clock: Clock, term: { readonly own: number }) {
+    this.#term = term;
     this.#slot = slot;
     this.#path = path;
     this.#clock = clock;
   }
 
   async append(batch: AppendBatch): Promise<AppendResult> {
-    const { head, body } = appendMessage(batch);
+    const { head, body } = appendMessage(batch, this.#writerTerm);
     const frame = await this.#request(KIND.append, head, body, batch.producer !== undefined);
     return frame.head as AppendResult;
   }
@@ -76,7 +79,8 @@ export class PeerClient implements OwnerStore {
   }
 
   async trim({ topic, partition }: TopicPartition, beforeOffset: number): Promise<number> {
-    return (await this.#request(KIND.trim, { topic, partition, beforeOffset })).head as number;
+    return (await this.#request(KIND.trim, { topic, partition, beforeOffset, writerTerm: this.#writerTerm }))
+      .head as number;
   }
 
   async lastSequence({ topic, partition }: TopicPartition, producerId: string): Promise<number> {
@@ -84,7 +88,7 @@ export class PeerClient implements OwnerStore {
   }
 
   async claim({ topic, partition }: TopicPartition, term: number): Promise<void> {
-    await this.#request(KIND.claim, { topic, partition, term });
+    await this.#request(KIND.claim, { topic, partition, term, writerTerm: this.#writerTerm });
   }
 
   watch({ topic, partition }: TopicPartition, wake: () => void): () => void {
@@ -96,6 +100,10 @@ export class PeerClient implements OwnerStore {
     return () => {
       if (this.#watches.delete(id) && this.#isOpen) this.#send(id, KIND.unwatch, undefined);
     };
+  }
+
+  get #writerTerm(): number | undefined {
+    return this.#term.own === 0 ? undefined : this.#term.own;
   }
 
   /** Resolves when all requests are answered. */

@@ -136,13 +136,17 @@ class PeerConnection {
   }
 
   async #answer(frame: Frame): Promise<{ head: unknown; body?: Uint8Array[] }> {
-    if (frame.kind === KIND.append) return { head: await this.#own.append(appendOf(frame)) };
+    if (frame.kind === KIND.append) {
+      const { batch, writerTerm } = appendOf(frame);
+      return { head: await this.#own.append(batch, writerTerm) };
+    }
     const request = frame.head as TopicPartition & {
       from: Position;
       bytesMax: number;
       beforeOffset: number;
       producerId: string;
       term: number;
+      writerTerm?: number;
     };
     const { topic, partition } = request;
     switch (frame.kind) {
@@ -151,11 +155,11 @@ class PeerConnection {
       case KIND.state:
         return { head: await this.#own.state(request) };
       case KIND.trim:
-        return { head: await this.#own.trim(request, request.beforeOffset) };
+        return { head: await this.#own.trim(request, request.beforeOffset, request.writerTerm) };
       case KIND.lastSequence:
         return { head: await this.#own.lastSequence(request, request.producerId) };
       case KIND.claim:
-        await this.#own.claim(request, request.term);
+        await this.#own.claim(request, request.term, request.writerTerm);
         return { head: undefined };
       default:
         throw new TandemError('TANDEM_INTERNAL', { detail: `unknown frame kind ${frame.kind}` });

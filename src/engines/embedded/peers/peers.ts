@@ -15,6 +15,7 @@ export interface PeersOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly own: () => OwnerStore;
+  readonly term: { readonly own: number };
 }
 
 export class Peers {
@@ -42,7 +43,7 @@ export class Peers {
   store(slot: number): OwnerStore {
     let client = this.#clients.get(slot);
     if (client === undefined) {
-      client = new PeerClient(slot, this.#pathOf(slot), this.#options.clock);
+      client = new PeerClient(slot, this.#pathOf(slot), this.#options.clock, this.#options.term);
       this.#clients.set(slot, client);
     }
     return client;
