@@ -6,6 +6,7 @@
  *   GET  /                            a page without data
  *   GET  /metrics                     Prometheus text
  *   GET  /admin/v1/status|topics|consumers
+ *   POST /admin/v1/switchover                       { "to"?: node, "timeoutMs"?: n }: on any node; the report when it is over
  *   POST /admin/v1/consumers/:name/pause|resume     a pause holds until resume, over restarts of workers and node
  *   POST /admin/v1/consumers/:name/replay           { "countMax"?: n }: dead letters at most, in total (default 1000)
  *   POST /admin/v1/consumers/:name/skip             { "partition": n, "toOffset"?: n }: goes on there (default: after the damage)
@@ -27,10 +28,17 @@ import { STATUS_PAGE } from './status-page.ts';
 export interface AdminBackend {
   health(): Health;
   status(): Promise<unknown>;
+  /** Errors: TANDEM_NODE_STANDBY. */
   topics(): Promise<unknown>;
+  /** Errors: TANDEM_NODE_STANDBY. */
   consumers(): Promise<unknown>;
-  /** Errors: TANDEM_CONSUMER_UNKNOWN, TANDEM_WORKER_LOST, TANDEM_PARTITION_UNKNOWN (skip) and what the consumer refuses with. */
+  /** Errors: TANDEM_NODE_STANDBY, TANDEM_CONSUMER_UNKNOWN, TANDEM_WORKER_LOST, TANDEM_PARTITION_UNKNOWN (skip) and what the consumer refuses with. */
   command(command: ConsumerCommand): Promise<unknown>;
+  /**
+   * Makes another node active; null: any that is ready. Errors: TANDEM_SWITCHOVER_REFUSED (data.retryInMs), TANDEM_SWITCHOVER_ABORTED,
+   * TANDEM_PEER_LOST.
+   */
+  switchover(to: string | null, timeoutMs: number | undefined): Promise<unknown>;
   /** Prometheus text. */
   metrics(): Promise<string>;
 }
@@ -92,6 +100,10 @@ function routesTo(backend: AdminBackend): Route[] {
     const countMax = integerOf(body, 'countMax', 1) ?? REPLAY_COUNT_DEFAULT;
     return json(await backend.command({ kind: 'replay', consumer, countMax }));
   };
+  const switchover = async (_match: RegExpMatchArray, request: IncomingMessage): Promise<Answer> => {
+    const body = ((await readBody(request)) ?? {}) as Body;
+    return json(await backend.switchover(nameOf(body, 'to'), integerOf(body, 'timeoutMs', 1)));
+  };
   return [
     { method: 'GET', path: /^\/livez$/, isOpen: true, answer: () => healthAnswer(backend.health(), true) },
     {
@@ -109,6 +121,7 @@ function routesTo(backend: AdminBackend): Route[] {
     { method: 'GET', path: /^\/admin\/v1\/status$/, answer: async () => json(await backend.status()) },
     { method: 'GET', path: /^\/admin\/v1\/topics$/, answer: async () => json(await backend.topics()) },
     { method: 'GET', path: /^\/admin\/v1\/consumers$/, answer: async () => json(await backend.consumers()) },
+    { method: 'POST', path: /^\/admin\/v1\/switchover$/, answer: switchover },
     { method: 'POST', path: /^\/admin\/v1\/consumers\/([^/]+)\/(pause|resume|replay|skip)$/, answer: command },
   ];
 }
@@ -206,6 +219,13 @@ function skippedTo(body: Body): { readonly partition: number; readonly toOffset?
   if (partition === undefined) throw new TandemError('TANDEM_INPUT_MALFORMED', { detail: 'partition is missing' });
   const toOffset = integerOf(body, 'toOffset', 0);
   return toOffset === undefined ? { partition } : { partition, toOffset };
+}
+
+/** null: not given. Errors: TANDEM_INPUT_MALFORMED. */
+function nameOf(body: Body, name: string): string | null {
+  const value = body[name] ?? null;
+  if (value === null || typeof value === 'string') return value;
+  throw new TandemError('TANDEM_INPUT_MALFORMED', { detail: `${name} must be a string` });
 }
 
 /** undefined: not given. Errors: TANDEM_INPUT_MALFORMED. */

@@ -25,6 +25,7 @@ async function serve(t: TestContext, overrides: Partial<AdminBackend> = {}, auth
     topics: async () => ({ topics: [] }),
     consumers: async () => ({ consumers: [] }),
     command: async (command) => command,
+    switchover: async (to, timeoutMs) => ({ to, timeoutMs }),
     metrics: async () => '# HELP\n',
     ...overrides,
   };

@@ -4,8 +4,10 @@ import { addBench } from './bench.ts';
 import { addConsume } from './consume.ts';
 import { addDoctor } from './doctor.ts';
 import { EXIT } from './exit-codes.ts';
+import { addLb } from './lb.ts';
 import { addPublish } from './publish.ts';
 import { addStatus } from './status.ts';
+import { addSwitchover } from './switchover.ts';
 import { addTail } from './tail.ts';
 import { printError } from './terminal.ts';
 import { addTopics } from './topics.ts';
@@ -18,7 +20,19 @@ function program(): Command {
     .version(VERSION)
     .showHelpAfterError('(--help shows the options)')
     .exitOverride();
-  for (const add of [addUp, addStatus, addTopics, addPublish, addTail, addConsume, addDoctor, addBench]) add(tandem);
+  for (const add of [
+    addUp,
+    addStatus,
+    addTopics,
+    addPublish,
+    addTail,
+    addConsume,
+    addDoctor,
+    addSwitchover,
+    addLb,
+    addBench,
+  ])
+    add(tandem);
   for (const command of tandem.commands) for (const each of [command, ...command.commands]) each.exitOverride();
   return tandem;
 }

@@ -8,6 +8,21 @@ export interface NodeReport {
   readonly engine: string | null;
   readonly uptimeMs: number;
   readonly pausedConsumers: readonly string[];
+  readonly cluster: {
+    readonly mode: string;
+    readonly peers: readonly {
+      readonly facts: {
+        readonly name: string;
+        readonly role: string;
+        readonly term: number;
+        readonly isReady: boolean;
+        readonly reason: string;
+        readonly adminUrl: string;
+      };
+      readonly silentMs: number;
+    }[];
+    readonly antiFlap: { readonly takeoversInWindow: number; readonly delayMs: number; readonly reason: string };
+  };
   readonly listeners: readonly { readonly url: string; readonly host: string; readonly port: number }[];
   readonly slots: readonly {
     readonly slot: number;

@@ -4,7 +4,8 @@ import { bytesText, countText, durationText, styled, table } from './terminal.ts
 
 export function statusText(report: NodeReport, nowMs: number): string {
   const { name, role, term, isReady, reason, slots, listeners, engine, uptimeMs, pausedConsumers } = report;
-  const ready = isReady ? styled('green', 'ready') : styled('red', 'not ready');
+  const notReady = role === 'standby' ? reason : `${styled('red', 'not ready')}: ${reason}`;
+  const ready = isReady ? `${styled('green', 'ready')}: ${reason}` : notReady;
   const rows = slots.map(({ slot, pid, term: slotTerm, state, restarts, connections, sinceMs }) => [
     slot,
     pid ?? '-',
@@ -15,14 +16,32 @@ export function statusText(report: NodeReport, nowMs: number): string {
     slotTerm,
   ]);
   return [
-    `${styled('bold', name)}  ${role}, ${ready}: ${reason}`,
+    `${styled('bold', name)}  ${role}, ${ready}`,
     styled('dim', `term ${term}, engine ${engine ?? 'unknown'}, up ${durationText(uptimeMs)}`),
     '',
+    ...nodesText(report),
     ...listeners.map(({ url }) => `  ${url}`),
-    '',
+    ...(listeners.length === 0 ? [] : ['']),
     ...(pausedConsumers.length === 0 ? [] : [styled('yellow', `paused consumers: ${pausedConsumers.join(', ')}`), '']),
     table(['worker', 'pid', 'state', 'for', 'connections', 'restarts', 'term'], rows),
   ].join('\n');
+}
+
+/** The nodes that share the store; nothing of a node that is alone. */
+function nodesText({ name, role, term, isReady, reason, cluster }: NodeReport): string[] {
+  const { mode, peers, antiFlap } = cluster;
+  if (mode === 'single') return [];
+  const self = [name, role, isReady ? 'yes' : '', term, reason, '(this one)'];
+  const others = peers.map(({ facts }) => [
+    facts.name,
+    facts.role,
+    facts.isReady ? 'yes' : '',
+    facts.term,
+    facts.reason,
+    facts.adminUrl,
+  ]);
+  const waiting = antiFlap.delayMs === 0 ? [] : [styled('yellow', `next takeover delayed: ${antiFlap.reason}`), ''];
+  return [table(['node', 'role', 'ready', 'term', 'reason', 'admin'], [self, ...others]), '', ...waiting];
 }
 
 export function topicsText(topics: readonly (TopicSummary | TopicReport)[]): string {

@@ -54,7 +54,8 @@ function sourcesOf({ config, name, data, engine, listen, admin, workers }: UpOpt
 }
 
 /** What a newcomer needs: where it listens, where the data is, how to send the first record. */
-function summary(config: TandemConfig, { listeners, adminPort }: NodeReady): string {
+function summary(config: TandemConfig, { role, listeners, adminPort, activeName }: NodeReady): string {
+  if (role === 'standby') return standbySummary(config, adminPort, activeName);
   const addresses = config.listen.map((listen, index) => addressLine(listen, listeners[index]?.port ?? listen.port));
   const admin = hostText(config.admin.host, adminPort);
   return [
@@ -69,6 +70,23 @@ function summary(config: TandemConfig, { listeners, adminPort }: NodeReady): str
       '',
     ),
     ...firstRecord(config, listeners),
+    '',
+  ].join('\n');
+}
+
+function standbySummary(config: TandemConfig, adminPort: number, activeName: string | null): string {
+  const active = activeName === null ? '' : `: ${styled('bold', activeName)} is active`;
+  return [
+    `${styled('bold', `Tandem ${VERSION}`)}  node ${config.name}, standby${active}`,
+    '',
+    line(
+      'admin',
+      `http${config.admin.tls === null ? '' : 's'}://${hostText(config.admin.host, adminPort)}`,
+      'status, health, metrics',
+    ),
+    line('data', shortPath(config.dataFolder), ''),
+    '',
+    '  It takes over by itself when the active node dies or hangs.',
     '',
   ].join('\n');
 }

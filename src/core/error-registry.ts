@@ -354,6 +354,14 @@ export const ERRORS = {
     'the switchover was given up; the node serves as before',
     'Try again, with more time (--timeout) or another node (--to).',
   ),
+  TANDEM_NODE_STANDBY: spec(
+    -32079,
+    503,
+    4179,
+    true,
+    'this node stands by',
+    'Ask the active node: "tandem status" names it.',
+  ),
   TANDEM_PROXY_HEADER: spec(
     -32078,
     400,

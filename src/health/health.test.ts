@@ -8,7 +8,9 @@ import { recordSetOf } from '../core/record-set.ts';
 import { decideHealth, type NodeFacts } from './node-health.ts';
 import { diskProblem, watchAppends } from './store-problems.ts';
 
-const WELL: NodeFacts = { term: 3, slots: 2, serving: 2, isStopping: false, storeProblem: undefined };
+const WELL: NodeFacts = {
+  ...{ role: 'active', roleReason: '', term: 3, slots: 2, serving: 2, isStopping: false, storeProblem: undefined },
+};
 
 test('a node gets traffic if a worker serves and the store takes appends', () => {
   assert.deepEqual(decideHealth(WELL), { isReady: true, role: 'active', term: 3, reason: 'ok' });
@@ -16,6 +18,11 @@ test('a node gets traffic if a worker serves and the store takes appends', () =>
   for (const facts of [{ serving: 0 }, { isStopping: true }, { storeProblem: 'TANDEM_DISK_FULL: x' }])
     assert.equal(decideHealth({ ...WELL, ...facts }).isReady, false);
   assert.equal(decideHealth({ ...WELL, storeProblem: 'TANDEM_DISK_FULL: x' }).reason, 'TANDEM_DISK_FULL: x');
+});
+
+test('a standby is well and gets no traffic', () => {
+  const facts: NodeFacts = { ...WELL, role: 'standby', roleReason: 'a is active', term: 0, serving: 0 };
+  assert.deepEqual(decideHealth(facts), { isReady: false, role: 'standby', term: 0, reason: 'a is active' });
 });
 
 test('a folder with room has no problem, a missing one has', async () => {

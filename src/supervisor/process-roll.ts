@@ -40,12 +40,10 @@ export class ProcessRoll {
 
   /** As its latest words in the roll: those that live. */
   living(): readonly number[] {
-    return readdirSync(this.#folder)
-      .map(Number)
-      .filter((pid) => {
-        const startTime = startTimeOf(pid);
-        return startTime !== undefined && this.#read(pid) === this.#entry(startTime);
-      });
+    return this.#pids().filter((pid) => {
+      const startTime = startTimeOf(pid);
+      return startTime !== undefined && this.#read(pid) === this.#entry(startTime);
+    });
   }
 
   /**
@@ -63,11 +61,19 @@ export class ProcessRoll {
         await new Promise((resolve) => setTimeout(resolve, POLL_MS));
       }
     }
-    for (const name of readdirSync(this.#folder)) this.remove(Number(name));
+    for (const pid of this.#pids()) this.remove(pid);
     return living;
   }
 
-  /** Another keeper may end the same ones. */
+  /** Another keeper may have ended the same ones, and removed the folder. */
+  #pids(): readonly number[] {
+    try {
+      return readdirSync(this.#folder).map(Number);
+    } catch {
+      return [];
+    }
+  }
+
   #read(pid: number): string | undefined {
     try {
       return readFileSync(join(this.#folder, String(pid)), 'utf8');

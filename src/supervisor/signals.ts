@@ -6,8 +6,14 @@ import type { KeeperPlan } from './plan.ts';
 
 const SIGNAL_NUMBERS = { SIGINT: 2, SIGTERM: 15 } as const;
 
+export interface SignalActions {
+  readonly loadPlan: () => Promise<KeeperPlan>;
+  /** In order. */
+  readonly stop: () => Promise<void>;
+}
+
 /** Resolves with the exit code once the node has stopped: 0 after a drain, 128 + signal if it was cut short. */
-export function obeySignals(keeper: Keeper, loadPlan: () => Promise<KeeperPlan>, logger: Logger): Promise<number> {
+export function obeySignals(keeper: Keeper, { loadPlan, stop }: SignalActions, logger: Logger): Promise<number> {
   process.on('SIGHUP', () => void reload(keeper, loadPlan, logger));
   return new Promise((resolve) => {
     let isStopping = false;
@@ -20,7 +26,7 @@ export function obeySignals(keeper: Keeper, loadPlan: () => Promise<KeeperPlan>,
       }
       isStopping = true;
       logger.info('stopping', { signal, hint: 'once more to stop at once' });
-      keeper.stop().then(
+      stop().then(
         () => resolve(0),
         (error: unknown) => {
           logger.error('stop_failed', { problem: String(error) });

@@ -1,10 +1,12 @@
 /** What the admin server shows: the keeper's own state and the workers' answers, made one. */
 import type { AdminBackend } from '../admin/admin-server.ts';
 import { type ConsumerReport, mergeConsumers, mergeTopics, type TopicReport } from '../admin/reports.ts';
+import type { Elector } from '../cluster/elector.ts';
 import type { TandemConfig } from '../config/tandem-config.ts';
 import type { Health } from '../core/contracts/health.ts';
 import type { MetricSample } from '../core/contracts/telemetry.ts';
 import type { ConsumerCommand } from '../core/contracts/worker.ts';
+import { TandemError } from '../core/errors.ts';
 import type { Keeper } from '../supervisor/keeper.ts';
 import { createProcessMetrics } from '../telemetry/process-metrics.ts';
 import { labelled, renderPrometheus } from '../telemetry/prometheus.ts';
@@ -14,6 +16,7 @@ import type { NodeHealth } from './node-health-watch.ts';
 
 export interface AdminViewOptions {
   readonly keeper: Keeper;
+  readonly elector: Elector;
   readonly health: NodeHealth;
   readonly pauses: ConsumerPauses;
   readonly config: TandemConfig;
@@ -35,7 +38,8 @@ export class AdminView implements AdminBackend {
   }
 
   async status(): Promise<unknown> {
-    const { keeper, config, version } = this.#options;
+    const { keeper, elector, config, version } = this.#options;
+    const { peers, antiFlap, transitions, sinceMs } = elector.status();
     const health = this.health();
     const { slots, connections, ...status } = keeper.status;
     const { answers } = await keeper.ask({ about: 'admin', request: { kind: 'status' } });
@@ -49,6 +53,7 @@ export class AdminView implements AdminBackend {
       reason: health.reason,
       uptimeMs: Math.round(process.uptime() * 1000),
       keeperPid: process.pid,
+      cluster: { mode: config.cluster.mode, sinceMs, peers, antiFlap, transitions },
       engine,
       slots,
       ...status,
@@ -59,17 +64,34 @@ export class AdminView implements AdminBackend {
   }
 
   async topics(): Promise<unknown> {
+    this.#requireActive();
     const { answers } = await this.#options.keeper.ask({ about: 'admin', request: { kind: 'topics' } });
     return mergeTopics(answers.map(({ result }) => result as TopicReport[]));
   }
 
   async consumers(): Promise<unknown> {
+    this.#requireActive();
     const { answers } = await this.#options.keeper.ask({ about: 'admin', request: { kind: 'consumers' } });
     return mergeConsumers(answers.map(({ result }) => result as ConsumerReport[]));
   }
 
-  command(command: ConsumerCommand): Promise<unknown> {
+  async command(command: ConsumerCommand): Promise<unknown> {
+    this.#requireActive();
     return this.#commands.run(command);
+  }
+
+  switchover(to: string | null, timeoutMs: number | undefined): Promise<unknown> {
+    const { elector, config } = this.#options;
+    return elector.switchover(to, timeoutMs ?? config.cluster.switchoverTimeoutMs);
+  }
+
+  #requireActive(): void {
+    const { role, peers } = this.#options.elector.status();
+    if (role === 'active') return;
+    const active = peers.find(({ facts }) => facts.role === 'active')?.facts;
+    if (active === undefined) throw new TandemError('TANDEM_NODE_STANDBY', { detail: 'no node is active' });
+    const data = { active: active.name, adminUrl: active.adminUrl };
+    throw new TandemError('TANDEM_NODE_STANDBY', { detail: `${active.name} is active, at ${active.adminUrl}`, data });
   }
 
   async metrics(): Promise<string> {
@@ -84,13 +106,14 @@ export class AdminView implements AdminBackend {
 
   #keeperSamples(): MetricSample[] {
     const { slots, connections } = this.#options.keeper.status;
-    const { isReady, term } = this.health();
+    const { isReady, role, term } = this.health();
     const gauge = (name: string, help: string, value: number): MetricSample => ({ name, kind: 'gauge', help, value });
     const counter = (name: string, help: string, value: number): MetricSample => {
       return { name, kind: 'counter', help, value };
     };
     return [
       gauge('tandem_node_ready', '1: the node should get traffic', isReady ? 1 : 0),
+      gauge('tandem_node_active', '1: the node is active', role === 'active' ? 1 : 0),
       gauge('tandem_node_term', "The node's term", term),
       gauge('tandem_supervisor_slots', 'Workers wanted', slots.length),
       gauge('tandem_supervisor_serving', 'Workers that serve', slots.filter(({ state }) => state === 'serving').length),

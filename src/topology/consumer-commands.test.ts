@@ -71,7 +71,13 @@ async function openNode(t: TestContext): Promise<TestedNode> {
       };
     },
   };
-  const commands = new ConsumerCommands(node, new ConsumerPauses([], () => {}));
+  const commands = new ConsumerCommands(
+    node,
+    new ConsumerPauses(
+      () => [],
+      () => {},
+    ),
+  );
   const setBroken = (value: boolean): void => {
     isBroken = value;
   };
@@ -122,10 +128,14 @@ test('replay: countMax bounds the letters of all workers together', async (t) =>
 
 test('an unknown consumer is not written down; a pause that cannot be written down changes nothing', async () => {
   const saved: string[] = [];
-  const pauses = new ConsumerPauses(['gone'], (name) => {
-    if (name === 'full') throw new TandemError('TANDEM_DISK_FULL');
-    saved.push(name);
-  });
+  const pauses = new ConsumerPauses(
+    () => ['gone'],
+    (name) => {
+      if (name === 'full') throw new TandemError('TANDEM_DISK_FULL');
+      saved.push(name);
+    },
+  );
+  pauses.reload();
   const told: string[] = [];
   const node = {
     config: { consumers: [{ name: 'save' }, { name: 'full' }] },

@@ -1,19 +1,25 @@
 /**
- * Which consumers the operator has paused. It holds until `resume`, whatever happens to workers and the node: kept with the store, and told to
+ * Which consumers the operator has paused. It holds until `resume`, whatever happens to workers and nodes: kept with the store, and told to
  * every worker before its consumers begin. Names that the config no longer has stay, and count again when it has them again.
  */
 export class ConsumerPauses {
-  readonly #names: Set<string>;
+  readonly #load: () => readonly string[];
   readonly #save: (name: string, isPaused: boolean) => void;
+  #names = new Set<string>();
 
-  /** `save` is as durable as the store, at return. */
-  constructor(names: readonly string[], save: (name: string, isPaused: boolean) => void) {
-    this.#names = new Set(names);
+  /** `save` is as durable as the store, at return. Nothing is loaded before `reload`. */
+  constructor(load: () => readonly string[], save: (name: string, isPaused: boolean) => void) {
+    this.#load = load;
     this.#save = save;
   }
 
   get names(): readonly string[] {
     return [...this.#names];
+  }
+
+  /** As the store has them: another node may have been active since. Errors: what `load` throws. */
+  reload(): void {
+    this.#names = new Set(this.#load());
   }
 
   /** Idempotent. Errors (nothing has changed): what `save` throws. */

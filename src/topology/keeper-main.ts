@@ -1,24 +1,30 @@
 /**
- * `tandem up`: one node in this process and its workers. In order: the node's exclusive right to its store, all addresses (those of
- * `listen` and `admin`; every one that cannot be bound is named), then the workers. It ends in reverse.
+ * `tandem up`: one node in this process and its workers. The store says whether it may be active (cluster/elector.ts); then it has the
+ * addresses of `listen` and its workers have slots. Until then, in a cluster, its workers are warm and only `admin` is bound.
  */
-import { once } from 'node:events';
 import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { createAdminServer } from '../admin/admin-server.ts';
-import type { ListenConfig, TandemConfig } from '../config/tandem-config.ts';
+import { Elector } from '../cluster/elector.ts';
+import type { TandemConfig } from '../config/tandem-config.ts';
+import type { Role } from '../core/contracts/cluster.ts';
 import type { Logger } from '../core/contracts/telemetry.ts';
 import { asTandemError, TandemError } from '../core/errors.ts';
+import { systemClock } from '../core/ports/clock.ts';
+import { systemRandom } from '../core/ports/random.ts';
 import { createAuthenticator } from '../sessions/permissions.ts';
-import { bindProblem } from '../supervisor/address-bindings.ts';
+import type { ListenerStatus } from '../supervisor/keeper.ts';
 import { Keeper } from '../supervisor/keeper.ts';
-import type { KeeperPlan } from '../supervisor/plan.ts';
 import { obeySignals } from '../supervisor/signals.ts';
 import { logLevel } from '../telemetry/log-level.ts';
 import { createLogger } from '../telemetry/logger.ts';
+import { bindAdmin } from './admin-address.ts';
 import { AdminView } from './admin-view.ts';
-import { ENGINES, type NodeStore } from './engine-table.ts';
+import { clusterTimers } from './cluster-timers.ts';
+import { ENGINES } from './engine-table.ts';
+import { KeeperDuties } from './keeper-duties.ts';
+import { checkReload, planOf } from './keeper-plan.ts';
 import { NodeHealth } from './node-health-watch.ts';
+import type { NodeStore } from './node-store.ts';
 import { readTls } from './tls-files.ts';
 
 const WORKER_SOURCE = new URL('./worker-main.ts', import.meta.url);
@@ -31,13 +37,17 @@ export interface NodeOptions {
   readonly loadConfig: () => TandemConfig | Promise<TandemConfig>;
   /** Of the package. */
   readonly version: string;
-  /** Called once when all workers serve. `listeners` is in the order of the config's `listen`, with the real ports. */
+  /** Called once, when all workers serve or are ready to take over. */
   readonly onReady?: (ready: NodeReady) => void;
 }
 
 export interface NodeReady {
-  readonly listeners: readonly { readonly url: string; readonly host: string; readonly port: number }[];
+  readonly role: Role;
+  /** In the order of the config's `listen`, with the real ports; none while it stands by. */
+  readonly listeners: readonly ListenerStatus[];
   readonly adminPort: number;
+  /** Which node is active, if this one is not. */
+  readonly activeName: string | null;
 }
 
 /**
@@ -54,89 +64,137 @@ export async function runNode(options: NodeOptions): Promise<number> {
   process.channel?.unref();
   const store = await ENGINES[config.engine].openNodeStore(config, logger);
   try {
-    return await runKeeper(options, store, logger);
+    return await new Node(options, store, logger).run();
   } finally {
-    store.close();
+    await store.close();
     logger.info('node_stopped', { version });
   }
 }
 
-async function runKeeper(options: NodeOptions, store: NodeStore, logger: Logger): Promise<number> {
-  const { config, version } = options;
-  const nodeTerm = store.nextTerm();
-  const nextTerm = (): number => store.nextTerm();
-  const onChange = (): void => health.update();
-  const { roll, pauses } = store;
-  const plan = planOf(config);
-  const pausedConsumers = (): readonly string[] => pauses.names;
-  const parts = { roll, logger, onChange, pausedConsumers };
-  const keeper = new Keeper({ plan, workerEntry: WORKER_ENTRY, ...parts });
-  const health = new NodeHealth({ keeper, store, nodeTerm, logger });
-  const backend = new AdminView({ keeper, health, pauses, config, version });
-  const admin = createAdminServer({
-    backend,
-    authenticator: createAuthenticator(config.auth),
-    logger,
-    host: config.admin.host,
-    ...(config.admin.tls === null ? {} : { tls: readTls(config.admin.tls) }),
-  });
-  const ended = obeySignals(keeper, async () => planOf(checkReload(config, await options.loadConfig())), logger);
-  try {
-    await bindAll(keeper, admin, config);
-    logger.info('node_starting', { version, term: nodeTerm, workers: config.workers.count, data: config.dataFolder });
-    keeper.start();
-    await keeper.activate({ nodeTerm, issueTerm: nextTerm });
-    const { listeners, isStopping } = keeper.status;
-    if (!isStopping) {
-      const { port: adminPort } = admin.address() as AddressInfo;
-      logger.info('node_ready', { listeners: listeners.map(({ url, port }) => ({ url, port })), adminPort });
-      options.onReady?.({ listeners, adminPort });
+class Node {
+  readonly #options: NodeOptions;
+  readonly #logger: Logger;
+  readonly #keeper: Keeper;
+  readonly #elector: Elector;
+  readonly #health: NodeHealth;
+  readonly #admin: Server;
+  #adminPort: number | undefined;
+
+  constructor(options: NodeOptions, store: NodeStore, logger: Logger) {
+    const { config, version } = options;
+    this.#options = options;
+    this.#logger = logger;
+    const { roll, pauses, leases, provesDeath, peers, holder } = store;
+    this.#keeper = new Keeper({
+      ...{ plan: planOf(config), workerEntry: WORKER_ENTRY, roll, logger },
+      onChange: () => this.#health.update(),
+      pausedConsumers: () => pauses.names,
+    });
+    const keeper = this.#keeper;
+    const grant = () => this.#elector.grant;
+    const duties = new KeeperDuties({ keeper, store, grant, beforeServing: () => this.#bindIfAlone() });
+    const adminUrl = (): string => this.#adminUrl;
+    this.#elector = new Elector({
+      ...{ leases, provesDeath, peers, duties, logger, clock: systemClock, random: systemRandom },
+      // The port is known once it is bound.
+      self: {
+        ...{ name: config.name, holder, version },
+        get adminUrl() {
+          return adminUrl();
+        },
+      },
+      timers: clusterTimers(config.cluster),
+      leaseName: 'active',
+      isAlone: config.cluster.mode === 'single',
+    });
+    const elector = this.#elector;
+    this.#health = new NodeHealth({ keeper, elector, store, logger });
+    elector.onChange(() => this.#health.update());
+    const backend = new AdminView({ keeper, elector, health: this.#health, pauses, config, version });
+    this.#admin = createAdminServer({
+      ...{ backend, authenticator: createAuthenticator(config.auth), logger, host: config.admin.host },
+      ...(config.admin.tls === null ? {} : { tls: readTls(config.admin.tls) }),
+    });
+  }
+
+  async run(): Promise<number> {
+    const { config, loadConfig, version } = this.#options;
+    const loadPlan = async () => planOf(checkReload(config, await loadConfig()));
+    const ended = obeySignals(this.#keeper, { loadPlan, stop: () => this.#stop() }, this.#logger);
+    try {
+      const { cluster, workers, dataFolder } = config;
+      this.#logger.info('node_starting', { version, mode: cluster.mode, workers: workers.count, data: dataFolder });
+      await (cluster.mode === 'single' ? this.#elector.start() : this.#startInCluster());
+      if (!this.#keeper.status.isStopping) this.#tellReady();
+      return await ended;
+    } catch (error) {
+      await this.#keeper.stop();
+      throw error;
+    } finally {
+      this.#health.stop();
+      this.#admin.close();
+      this.#admin.closeAllConnections();
     }
-    return await ended;
-  } finally {
-    health.stop();
-    admin.close();
-    admin.closeAllConnections();
+  }
+
+  async #startInCluster(): Promise<void> {
+    this.#adminPort = await bindAdmin(this.#admin, this.#options.config);
+    this.#keeper.start();
+    const settled = Promise.withResolvers<void>();
+    this.#elector.onChange(() => {
+      const { role, peers } = this.#elector.status();
+      if (role === 'active' || peers.some(({ facts }) => facts.role === 'active')) settled.resolve();
+    });
+    await this.#elector.start();
+    await this.#keeper.warmed();
+    await Promise.race([settled.promise, this.#keeper.stopped]);
+  }
+
+  /** Every address that cannot be bound is named at once. */
+  async #bindIfAlone(): Promise<void> {
+    const { config } = this.#options;
+    if (config.cluster.mode !== 'single' || this.#adminPort !== undefined) return;
+    const [bound, listening] = await Promise.allSettled([this.#keeper.bind(), bindAdmin(this.#admin, config)]);
+    if (listening.status === 'fulfilled') this.#adminPort = listening.value;
+    const problems = [bound, listening].flatMap((each) => (each.status === 'rejected' ? problemsOf(each.reason) : []));
+    if (problems.length > 0)
+      throw new TandemError('TANDEM_LISTEN_FAILED', { detail: problems.join('; '), data: { problems } });
+  }
+
+  get #adminUrl(): string {
+    const url = new URL(this.#options.config.admin.url);
+    url.port = String(this.#adminPort ?? url.port);
+    return url.origin;
+  }
+
+  #tellReady(): void {
+    const { role, peers } = this.#elector.status();
+    const { listeners } = this.#keeper.status;
+    const adminPort = this.#adminPort as number;
+    const activeName = peers.find(({ facts }) => facts.role === 'active')?.facts.name ?? null;
+    this.#logger.info('node_ready', { role, listeners: listeners.map(({ url, port }) => ({ url, port })), adminPort });
+    this.#options.onReady?.({ role, listeners, adminPort, activeName: role === 'active' ? null : activeName });
+  }
+
+  /** Hands over to a standby that is ready, if there is one; else it just ends, and whoever is there takes over. */
+  async #stop(): Promise<void> {
+    const { role, peers } = this.#elector.status();
+    const isAwaited = peers.some(({ facts }) => facts.role === 'standby' && facts.isReady);
+    if (role === 'active' && isAwaited) await this.#handOver();
+    await this.#keeper.stop();
+    await this.#elector.stop();
+  }
+
+  async #handOver(): Promise<void> {
+    try {
+      await this.#elector.switchover(null, this.#options.config.cluster.switchoverTimeoutMs);
+    } catch (error) {
+      this.#logger.warn('not_handed_over', { problem: asTandemError(error).message });
+    }
   }
 }
 
-/** Errors: TANDEM_LISTEN_FAILED naming every address. */
-async function bindAll(keeper: Keeper, admin: Server, { admin: { host, port, url } }: TandemConfig): Promise<void> {
-  const [bound, listening] = await Promise.allSettled([
-    keeper.bind(),
-    once(admin.listen({ host, port }), 'listening'),
-  ] as const);
-  const problems: string[] = [];
-  if (bound.status === 'rejected') {
-    const error = asTandemError(bound.reason);
-    problems.push(...((error.data?.['problems'] as readonly string[] | undefined) ?? [error.message]));
-  }
-  if (listening.status === 'rejected') problems.push(bindProblem(url, listening.reason));
-  if (problems.length > 0) {
-    keeper.stopNow('the node could not start');
-    throw new TandemError('TANDEM_LISTEN_FAILED', { detail: problems.join('; '), data: { problems } });
-  }
-}
-
-function planOf(config: TandemConfig): KeeperPlan {
-  const listen = config.listen.map(({ protocol, host, port, url }: ListenConfig) => {
-    return { transport: protocol === 'udp' ? 'datagram' : 'stream', host, port, url } as const;
-  });
-  return { listen, workers: config.workers, config };
-}
-
-/** What the keeper itself runs with cannot change while it runs. Errors: TANDEM_CONFIG_INVALID naming every such change. */
-function checkReload(old: TandemConfig, next: TandemConfig): TandemConfig {
-  const changed: string[] = [];
-  const compare = (key: string, a: unknown, b: unknown): void => {
-    if (JSON.stringify(a) !== JSON.stringify(b)) changed.push(key);
-  };
-  compare('name', old.name, next.name);
-  compare('data', old.dataFolder, next.dataFolder);
-  compare('engine', old.engine, next.engine);
-  compare('admin', old.admin, next.admin);
-  compare('workers.count', old.workers.count, next.workers.count);
-  if (changed.length > 0)
-    throw new TandemError('TANDEM_CONFIG_INVALID', { detail: `changed, but needs a restart: ${changed.join(', ')}` });
-  return next;
+function problemsOf(thrown: unknown): readonly string[] {
+  const error = asTandemError(thrown);
+  return (error.data?.['problems'] as readonly string[] | undefined) ?? [error.message];
 }

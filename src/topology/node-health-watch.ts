@@ -1,14 +1,15 @@
-/** Keeps the node's health up to date, tells the workers and the log when it changes. */
+/** Keeps the node's health up to date, tells the workers, the elector and the log when it changes. */
+import type { Elector } from '../cluster/elector.ts';
 import type { Health } from '../core/contracts/health.ts';
 import type { Logger } from '../core/contracts/telemetry.ts';
 import { decideHealth } from '../health/node-health.ts';
 import type { Keeper } from '../supervisor/keeper.ts';
-import type { NodeStore } from './engine-table.ts';
+import type { NodeStore } from './node-store.ts';
 
 export interface NodeHealthOptions {
   readonly keeper: Keeper;
+  readonly elector: Elector;
   readonly store: NodeStore;
-  readonly nodeTerm: number;
   readonly logger: Logger;
 }
 
@@ -18,11 +19,11 @@ export class NodeHealth {
   readonly #options: NodeHealthOptions;
   readonly #timer: NodeJS.Timeout;
   #storeProblem: string | undefined;
-  #current: Health;
+  #current: Health = { isReady: false, role: 'standby', term: 0, reason: 'starting' };
+  #isUpdating = false;
 
   constructor(options: NodeHealthOptions) {
     this.#options = options;
-    this.#current = { isReady: false, role: 'standby', term: options.nodeTerm, reason: 'starting' };
     this.#timer = setInterval(() => void this.#probe(), PROBE_MS);
   }
 
@@ -32,28 +33,38 @@ export class NodeHealth {
 
   /** Call when something may have changed. */
   update(): void {
-    const { keeper, nodeTerm, logger } = this.#options;
-    const { slots, isStopping } = keeper.status;
-    const serving = slots.filter(({ state }) => state === 'serving');
-    // One worker that cannot append is enough to keep traffic away: which worker a connection gets is chance.
-    const reported = serving.find(({ storeProblem }) => storeProblem !== null)?.storeProblem ?? undefined;
-    const storeProblem = this.#storeProblem ?? reported;
-    const next = decideHealth({
-      term: nodeTerm,
-      slots: slots.length,
-      serving: serving.length,
-      isStopping,
-      storeProblem,
-    });
-    const { isReady, reason } = this.#current;
-    if (next.isReady === isReady && next.reason === reason) return;
+    // The elector, told of a change, says that it has changed.
+    if (this.#isUpdating) return;
+    this.#isUpdating = true;
+    const { keeper, elector, logger } = this.#options;
+    const before = this.#current;
+    const next = this.#decide();
     this.#current = next;
+    const { isWarm } = keeper.status;
+    if (next.role === 'active') elector.setReadiness(next.isReady, next.reason);
+    else elector.setReadiness(isWarm, isWarm ? 'ready to take over' : 'its workers are starting');
+    this.#isUpdating = false;
+    if (next.isReady === before.isReady && next.role === before.role && next.reason === before.reason) return;
     keeper.setHealth(next);
-    logger.info('health_changed', { isReady: next.isReady, reason: next.reason });
+    logger.info('health_changed', { isReady: next.isReady, role: next.role, reason: next.reason });
   }
 
   stop(): void {
     clearInterval(this.#timer);
+  }
+
+  #decide(): Health {
+    const { keeper, elector } = this.#options;
+    const { slots, isStopping } = keeper.status;
+    const { role, term, reason } = elector.facts();
+    const serving = slots.filter(({ state }) => state === 'serving');
+    // One worker that cannot append is enough to keep traffic away: which worker a connection gets is chance.
+    const reported = serving.find(({ storeProblem }) => storeProblem !== null)?.storeProblem ?? undefined;
+    return decideHealth({
+      ...{ role, term, isStopping, slots: slots.length, serving: serving.length },
+      roleReason: reason,
+      storeProblem: this.#storeProblem ?? reported,
+    });
   }
 
   async #probe(): Promise<void> {

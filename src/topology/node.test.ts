@@ -88,7 +88,7 @@ test('a second node in the folder is refused and told who holds it', async (t) =
   const second = new TestNode(t, folder, config);
   const { code, problem } = await second.event('start_failed');
   assert.equal(code, 'TANDEM_DATA_LOCKED');
-  assert.match(String(problem), new RegExp(`is held by process ${node.child.pid}$`));
+  assert.match(String(problem), new RegExp(`node "n" runs already on .* \\(process ${node.child.pid}\\)$`));
   assert.equal(await second.exitCode(), 1);
 });
 
@@ -181,4 +181,12 @@ test('the admin API: metrics of every worker, a consumer paused and resumed', as
   for (const slot of ['keeper', '0', '1'])
     assert.match(metrics, new RegExp(`tandem_process_resident_bytes\\{slot="${slot}"\\} \\d+`));
   assert.equal(metrics.match(/^# TYPE tandem_ingest_records_total counter$/gm)?.length, 1);
+});
+
+test('a node of another name is refused too, unless both are of a cluster', async (t) => {
+  const { folder, config } = await start(t);
+  const second = new TestNode(t, folder, { ...config, name: 'other', listen: [LINES] });
+  const { code, problem } = await second.event('start_failed');
+  assert.equal(code, 'TANDEM_DATA_LOCKED');
+  assert.match(String(problem), /n\/\d+-/);
 });

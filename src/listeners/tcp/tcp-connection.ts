@@ -18,6 +18,9 @@ import type { TcpListenerOptions } from './tcp-options.ts';
 /** Answers that the client has not taken. Above: its socket is not read. */
 const ANSWER_BYTES_MAX = 256 * 1024;
 
+/** Once drained and answered, a client has so long to close its side before the socket is closed for it. */
+const DRAIN_LINGER_MS = 100;
+
 type State = 'greeting' | 'opening' | 'open' | 'ending';
 
 export class TcpConnection implements AckSink {
@@ -29,6 +32,7 @@ export class TcpConnection implements AckSink {
   #greetingTimer: NodeJS.Timeout | undefined;
   #lane: Lane | undefined;
   #hasProducer = false;
+  #isDraining = false;
   #answers: Answer[] = [];
   /** Reasons why the socket is not read now. */
   #isHeldByIngest = false;
@@ -52,6 +56,7 @@ export class TcpConnection implements AckSink {
 
   /** Takes no more input; answers what is in hand, then ends. */
   drain(): void {
+    this.#isDraining = true;
     if (this.#state === 'greeting') this.#fail(new TandemError('TANDEM_DRAINING'));
     else this.#beginEnding();
   }
@@ -175,6 +180,7 @@ export class TcpConnection implements AckSink {
     if ((this.#lane?.inFlight ?? 0) > 0 || this.#answers.length > 0) return;
     this.#lane?.close();
     this.#socket.end();
+    if (this.#isDraining) setTimeout(() => this.#socket.destroy(), DRAIN_LINGER_MS);
     // What still comes is read and dropped, or the end of the stream would never be seen.
     this.#socket.resume();
   }

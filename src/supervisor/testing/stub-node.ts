@@ -18,7 +18,7 @@ const keeper = new Keeper({
   workerEntry: new URL('./stub-worker.ts', import.meta.url),
   logger,
 });
-const ended = obeySignals(keeper, loadPlan, logger);
+const ended = obeySignals(keeper, { loadPlan, stop: () => keeper.stop() }, logger);
 try {
   keeper.start();
   await keeper.activate({ nodeTerm: ++terms, issueTerm: () => ++terms });

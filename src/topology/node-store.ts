@@ -1,0 +1,139 @@
+/**
+ * What a keeper holds of the store: its node's name, leases and terms, the other nodes that share it. One for each engine; workers open the
+ * engine itself (engine-table.ts).
+ */
+import type { TandemConfig } from '../config/tandem-config.ts';
+import type { PeerNetwork } from '../core/contracts/cluster.ts';
+import type { LeaseStore } from '../core/contracts/engine.ts';
+import type { Logger } from '../core/contracts/telemetry.ts';
+import { TandemError } from '../core/errors.ts';
+import { systemClock } from '../core/ports/clock.ts';
+import { systemRandom } from '../core/ports/random.ts';
+import { diskProblem } from '../health/store-problems.ts';
+import { NodeLinks } from '../supervisor/node-links.ts';
+import { holderOf, type NodeId, NodeRegistry, nodeOf } from '../supervisor/node-registry.ts';
+import type { ProcessRoll } from '../supervisor/process-roll.ts';
+import { ConsumerPauses } from './consumer-pauses.ts';
+
+export interface NodeStore {
+  /** As a holder of leases. */
+  readonly holder: string;
+  readonly leases: LeaseStore;
+  /** As EngineCapabilities.provesDeath. */
+  readonly provesDeath: boolean;
+  readonly peers: PeerNetwork;
+  /** Of this node's processes. undefined: they share nothing that outlives them. */
+  readonly roll: ProcessRoll | undefined;
+  /** As they were at the latest claim. */
+  readonly pauses: ConsumerPauses;
+  /**
+   * For a new active, before it reads anything: ends what dead nodes have left running, claims the term, then reads what the keeper needs.
+   * Errors: TANDEM_TERM_FENCED, TANDEM_PEER_LOST (what a dead node left does not end), TANDEM_DISK_FULL, TANDEM_STORE_FAILED.
+   */
+  claim(term: number): Promise<void>;
+  /** Why nothing can be stored; undefined: it can. */
+  problem(): Promise<string | undefined>;
+  close(): Promise<void>;
+}
+
+/** Errors: TANDEM_DATA_LOCKED (a node of this name runs), TANDEM_DATA_VERSION, TANDEM_DISK_FULL, TANDEM_STORE_FAILED. */
+export type OpenNodeStore = (config: TandemConfig, logger: Logger) => Promise<NodeStore>;
+
+/** The pid stands in it for people. */
+const newIncarnation = (): string => `${process.pid}-${systemRandom.id(4)}`;
+const nameLease = (name: string): string => `node/${name}`;
+
+export const openEmbeddedNodeStore: OpenNodeStore = async (config, logger) => {
+  const { dataFolder, name } = config;
+  const { openStateDatabase } = await import('../engines/embedded/state-database.ts');
+  const { Leases } = await import('../engines/embedded/leases.ts');
+  const state = openStateDatabase(dataFolder);
+  const leases = new Leases({ state, dataDir: dataFolder });
+  const self: NodeId = { name, incarnation: newIncarnation() };
+  try {
+    const registry = new NodeRegistry(dataFolder);
+    await takeName(leases, self, dataFolder);
+    await endEarlier(registry, self, logger);
+    const roll = registry.rollOf(self);
+    roll.add(process.pid);
+    const links = new NodeLinks({ registry, self, heartbeatTimeoutMs: config.cluster.heartbeatTimeoutMs });
+    const pauses = new ConsumerPauses(
+      () => state.pausedConsumers(),
+      (consumer, isPaused) => state.setConsumerPaused(consumer, isPaused),
+    );
+    return {
+      ...{ holder: holderOf(self), leases, provesDeath: true, peers: links, roll, pauses },
+      async claim(term) {
+        await endDead(registry, leases, self, logger);
+        state.claim(term);
+        pauses.reload();
+      },
+      problem: () => diskProblem(dataFolder),
+      async close() {
+        links.close();
+        registry.remove(self);
+        leases.close();
+        state.close();
+      },
+    };
+  } catch (error) {
+    leases.close();
+    state.close();
+    throw error;
+  }
+};
+
+async function takeName(leases: LeaseStore, self: NodeId, dataFolder: string): Promise<void> {
+  const lease = nameLease(self.name);
+  if ((await leases.acquire(lease, holderOf(self), 0)) !== undefined) return;
+  const other = await leases.holder(lease);
+  const pid = other === undefined ? '' : ` (process ${nodeOf(other.holder).incarnation.split('-')[0]})`;
+  const detail = `node ${JSON.stringify(self.name)} runs already on ${dataFolder}${pid}`;
+  throw new TandemError('TANDEM_DATA_LOCKED', { detail });
+}
+
+/** Processes of this name's earlier incarnations: their keeper is dead, since we have the name. */
+async function endEarlier(registry: NodeRegistry, self: NodeId, logger: Logger): Promise<void> {
+  for (const node of registry.list()) if (node.name === self.name) await endNode(registry, node, logger);
+}
+
+/** Processes of all nodes whose keeper is dead. */
+async function endDead(registry: NodeRegistry, leases: LeaseStore, self: NodeId, logger: Logger): Promise<void> {
+  for (const node of registry.list()) {
+    if (holderOf(node) === holderOf(self)) continue;
+    const holder = await leases.holder(nameLease(node.name));
+    if (holder?.holder !== holderOf(node)) await endNode(registry, node, logger);
+  }
+}
+
+async function endNode(registry: NodeRegistry, node: NodeId, logger: Logger): Promise<void> {
+  const ended = await registry.rollOf(node).endAll();
+  if (ended.length > 0) logger.warn('earlier_processes_ended', { of: holderOf(node), pids: ended });
+  registry.remove(node);
+}
+
+/** All in this process: there is nobody to share it with, and nothing that outlives it. */
+export const openMemoryNodeStore: OpenNodeStore = async ({ name, limits }) => {
+  const { openMemoryEngine } = await import('../engines/memory/memory-engine.ts');
+  const { leases } = openMemoryEngine({ clock: systemClock, random: systemRandom, limits, member: 'keeper' });
+  const holder = holderOf({ name, incarnation: newIncarnation() });
+  const pauses = new ConsumerPauses(
+    () => [],
+    () => {},
+  );
+  return {
+    ...{ holder, leases, provesDeath: true, peers: NO_PEERS, roll: undefined, pauses },
+    claim: () => Promise.resolve(),
+    problem: () => Promise.resolve(undefined),
+    close: () => Promise.resolve(),
+  };
+};
+
+const NO_PEERS: PeerNetwork = {
+  peers: [],
+  tell() {},
+  onEvent() {},
+  onRequest() {},
+  request: () => Promise.reject(new TandemError('TANDEM_PEER_LOST', { detail: 'this node is alone' })),
+  fence: () => Promise.reject(new TandemError('TANDEM_PEER_LOST', { detail: 'this node is alone' })),
+};
