@@ -7,13 +7,13 @@ import { type AgentFacts, agentLine, createAgentServer } from './agent-check.ts'
 
 const ACTIVE: Health = { isReady: true, role: 'active', term: 3, reason: 'ok' };
 const lineOf = (changes: Partial<Health>, facts: Partial<AgentFacts> = {}): string =>
-  agentLine({ health: { ...ACTIVE, ...changes }, isStopping: false, pressures: [0, 0], ...facts });
+  agentLine({ health: { ...ACTIVE, ...changes }, isLeaving: false, pressures: [0, 0], ...facts });
 
 test('active, standby, stopping and unhealthy, in the words of HAProxy', () => {
   assert.equal(lineOf({}), 'up ready 100%');
   assert.equal(lineOf({ isReady: false, role: 'standby', reason: 'a is active' }), 'up drain');
-  assert.equal(lineOf({ isReady: false, reason: 'the node is stopping' }, { isStopping: true }), 'up drain');
-  assert.equal(lineOf({}, { isStopping: true }), 'up drain');
+  assert.equal(lineOf({ isReady: false, reason: 'the node is stopping' }, { isLeaving: true }), 'up drain');
+  assert.equal(lineOf({}, { isLeaving: true }), 'up drain');
   assert.equal(lineOf({ isReady: false, reason: 'no worker serves' }), 'down #no worker serves');
   const dirty = lineOf({ isReady: false, reason: `full\r\nup ready 100%\0 ü${'x'.repeat(200)}` });
   assert.match(dirty, /^down #full up ready 100% +x+$/);

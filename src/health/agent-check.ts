@@ -3,7 +3,7 @@
  *
  *   active          up ready N%      N below 100: under pressure, or with fewer workers than it should have; send less
  *   standby         up drain         well, and no new connections; not "down", so that it is used at once when it becomes active
- *   shutting down   up drain
+ *   leaving         up drain      it stops, or hands over
  *   unhealthy       down #reason     the '#' is a word of its own: HAProxy takes `down#reason` for an unknown word and ignores it
  *
  * HAProxy keeps the last answer when nobody answers, so the agent-check goes with a health check (`/readyz`) that sees a dead node.
@@ -13,7 +13,8 @@ import type { Health } from '../core/contracts/health.ts';
 
 export interface AgentFacts {
   readonly health: Health;
-  readonly isStopping: boolean;
+  /** It stops, or hands over to another node. */
+  readonly isLeaving: boolean;
   /** One entry per slot: how near the worker is to its limits, 0 to 1; null: none serves. */
   readonly pressures: readonly (number | null)[];
 }
@@ -28,8 +29,8 @@ const REASON_CHARS_MAX = 120;
 
 /** Without the line feed. */
 export function agentLine(facts: AgentFacts): string {
-  const { health, isStopping } = facts;
-  if (isStopping || health.role === 'standby') return 'up drain';
+  const { health, isLeaving } = facts;
+  if (isLeaving || health.role === 'standby') return 'up drain';
   if (!health.isReady) return `down #${reasonText(health.reason)}`;
   return `up ready ${weightPercent(facts.pressures)}%`;
 }

@@ -10,12 +10,18 @@ import { diskProblem, watchAppends } from './store-problems.ts';
 
 const WELL: NodeFacts = {
   ...{ role: 'active', roleReason: '', term: 3, slots: 2, serving: 2, isStopping: false, storeProblem: undefined },
+  isHandingOver: false,
 };
 
 test('a node gets traffic if a worker serves and the store takes appends', () => {
   assert.deepEqual(decideHealth(WELL), { isReady: true, role: 'active', term: 3, reason: 'ok' });
   assert.deepEqual(decideHealth({ ...WELL, serving: 1 }).reason, '1 of 2 workers serve');
-  for (const facts of [{ serving: 0 }, { isStopping: true }, { storeProblem: 'TANDEM_DISK_FULL: x' }])
+  for (const facts of [
+    { serving: 0 },
+    { isStopping: true },
+    { isHandingOver: true },
+    { storeProblem: 'TANDEM_DISK_FULL: x' },
+  ])
     assert.equal(decideHealth({ ...WELL, ...facts }).isReady, false);
   assert.equal(decideHealth({ ...WELL, storeProblem: 'TANDEM_DISK_FULL: x' }).reason, 'TANDEM_DISK_FULL: x');
 });

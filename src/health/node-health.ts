@@ -15,15 +15,20 @@ export interface NodeFacts {
   readonly slots: number;
   readonly serving: number;
   readonly isStopping: boolean;
+  /** It is active, and gives it up. */
+  readonly isHandingOver: boolean;
   /** Why appends are refused; undefined: they are not. */
   readonly storeProblem: string | undefined;
 }
 
+const HANDING_OVER = 'the node hands over to another';
+
 export function decideHealth(facts: NodeFacts): Health {
-  const { role, roleReason, term, slots, serving, isStopping, storeProblem } = facts;
+  const { role, roleReason, term, slots, serving, isStopping, isHandingOver, storeProblem } = facts;
   const health = (isReady: boolean, reason: string): Health => ({ isReady, role, term, reason });
   if (role === 'standby') return health(false, isStopping ? 'the node is stopping' : roleReason);
   if (isStopping) return health(false, 'the node is stopping');
+  if (isHandingOver) return health(false, HANDING_OVER);
   if (serving === 0) return health(false, 'no worker serves');
   if (storeProblem !== undefined) return health(false, storeProblem);
   return health(true, serving === slots ? 'ok' : `${serving} of ${slots} workers serve`);

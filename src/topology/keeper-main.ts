@@ -19,6 +19,7 @@ import { logLevel } from '../telemetry/log-level.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { bindAdmin } from './admin-address.ts';
 import { AdminView } from './admin-view.ts';
+import { AgentCheck } from './agent-check.ts';
 import { clusterTimers } from './cluster-timers.ts';
 import { ENGINES } from './engine-table.ts';
 import { KeeperDuties } from './keeper-duties.ts';
@@ -78,6 +79,7 @@ class Node {
   readonly #elector: Elector;
   readonly #health: NodeHealth;
   readonly #admin: Server;
+  readonly #agent: AgentCheck;
   #adminPort: number | undefined;
 
   constructor(options: NodeOptions, store: NodeStore, logger: Logger) {
@@ -110,6 +112,7 @@ class Node {
     const elector = this.#elector;
     this.#health = new NodeHealth({ keeper, elector, store, logger });
     elector.onChange(() => this.#health.update());
+    this.#agent = new AgentCheck({ keeper, health: this.#health, address: config.admin.agentCheck });
     const backend = new AdminView({ keeper, elector, health: this.#health, pauses, config, version });
     this.#admin = createAdminServer({
       ...{ backend, authenticator: createAuthenticator(config.auth), logger, host: config.admin.host },
@@ -132,6 +135,7 @@ class Node {
       throw error;
     } finally {
       this.#health.stop();
+      this.#agent.close();
       this.#admin.close();
       this.#admin.closeAllConnections();
     }
@@ -139,6 +143,7 @@ class Node {
 
   async #startInCluster(): Promise<void> {
     this.#adminPort = await bindAdmin(this.#admin, this.#options.config);
+    await this.#agent.bind();
     this.#keeper.start();
     const settled = Promise.withResolvers<void>();
     this.#elector.onChange(() => {
@@ -154,9 +159,11 @@ class Node {
   async #bindIfAlone(): Promise<void> {
     const { config } = this.#options;
     if (config.cluster.mode !== 'single' || this.#adminPort !== undefined) return;
-    const [bound, listening] = await Promise.allSettled([this.#keeper.bind(), bindAdmin(this.#admin, config)]);
+    const binding = [this.#keeper.bind(), bindAdmin(this.#admin, config), this.#agent.bind()] as const;
+    const all = await Promise.allSettled(binding);
+    const [, listening] = all;
     if (listening.status === 'fulfilled') this.#adminPort = listening.value;
-    const problems = [bound, listening].flatMap((each) => (each.status === 'rejected' ? problemsOf(each.reason) : []));
+    const problems = all.flatMap((each) => (each.status === 'rejected' ? problemsOf(each.reason) : []));
     if (problems.length > 0)
       throw new TandemError('TANDEM_LISTEN_FAILED', { detail: problems.join('; '), data: { problems } });
   }

@@ -55,7 +55,7 @@ export class NodeHealth {
 
   #decide(): Health {
     const { keeper, elector } = this.#options;
-    const { slots, isStopping } = keeper.status;
+    const { slots, isStopping, isActive } = keeper.status;
     const { role, term, reason } = elector.facts();
     const serving = slots.filter(({ state }) => state === 'serving');
     // One worker that cannot append is enough to keep traffic away: which worker a connection gets is chance.
@@ -63,6 +63,7 @@ export class NodeHealth {
     return decideHealth({
       ...{ role, term, isStopping, slots: slots.length, serving: serving.length },
       roleReason: reason,
+      isHandingOver: role === 'active' && !isActive,
       storeProblem: this.#storeProblem ?? reported,
     });
   }
