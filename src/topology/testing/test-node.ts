@@ -73,8 +73,15 @@ export class TestNode {
   /** The first such event after `from` events. */
   event(name: string, from = 0): Promise<LoggedEvent> {
     return until(`the node logs ${name}; it logged ${JSON.stringify(this.events.slice(-3))}`, () =>
-      this.events.slice(from).find(({ event }) => event === name),
+      this.#find(name, from),
     );
+  }
+
+  #find(name: string, from: number): LoggedEvent | undefined {
+    const found = this.events.slice(from).find(({ event }) => event === name);
+    if (found === undefined && this.child.exitCode !== null && this.child.stdout?.readableEnded !== false)
+      throw new Error(`the node ended with ${this.child.exitCode} before it logged ${name}`);
+    return found;
   }
 
   /** Resolves with the bound ports of `listen`. */
@@ -111,7 +118,9 @@ export class LineClient {
     this.socket.setNoDelay(true);
     this.socket.on('error', () => {});
     t.after(() => this.socket.destroy());
-    createInterface({ input: this.socket }).on('line', (line) => this.answers.push(line));
+    const lines = createInterface({ input: this.socket }).on('line', (line) => this.answers.push(line));
+    // It passes the socket's errors on.
+    lines.on('error', () => {});
   }
 
   /** undefined: the connection ended without an answer. */
