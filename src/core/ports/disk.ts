@@ -22,13 +22,16 @@ export interface DiskFile {
 }
 
 export interface Disk {
-  openSync(path: string, mode: 'read' | 'write'): DiskFile;
+  /** create: an empty file, made or emptied; neither it nor its name is forced. */
+  openSync(path: string, mode: 'read' | 'write' | 'create'): DiskFile;
   /** A new file of `bytes` bytes (sparse) that begins with `head`, durable with its name at return. EEXIST if there is one. */
   createSync(path: string, bytes: number, head: Uint8Array): DiskFile;
   create(path: string, bytes: number, head: Uint8Array): Promise<DiskFile>;
   /** Puts a whole file in place of whatever has the name: afterwards there is the old one or the new one, never a part. Durable at return. */
   replaceSync(path: string, pieces: readonly Uint8Array[]): void;
   replace(path: string, pieces: readonly Uint8Array[]): Promise<void>;
+  /** Changes when the path comes to lead to another file, or the file is written to; undefined: there is none. */
+  stampSync(path: string): string | undefined;
   /** Names in a folder; empty if there is no such folder. */
   listSync(folder: string): string[];
   /** With its parents; private to this user; durable at return. */
@@ -158,9 +161,11 @@ const syncDescriptor = (descriptor: number): Promise<void> =>
     fs.fsync(descriptor, (error) => (error === null ? resolve() : reject(error)));
   });
 
+const OPEN_FLAGS = { read: 'r', write: 'r+', create: 'w+' } as const;
+
 export const systemDisk: Disk = {
   openSync(path, mode) {
-    return new SystemFile(path, fs.openSync(path, mode === 'read' ? 'r' : 'r+'));
+    return new SystemFile(path, fs.openSync(path, OPEN_FLAGS[mode], 0o600));
   },
 
   createSync(path, bytes, head) {
@@ -227,6 +232,11 @@ export const systemDisk: Disk = {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
       throw error;
     }
+  },
+
+  stampSync(path) {
+    const found = fs.statSync(path, { throwIfNoEntry: false });
+    return found === undefined ? undefined : `${found.ino} ${found.mtimeMs} ${found.size}`;
   },
 
   makeFolderSync(folder) {

@@ -21,17 +21,16 @@ import type { Disk, DiskFile } from '../../core/ports/disk.ts';
 import type { Random } from '../../core/ports/random.ts';
 import type { Candidate } from './compaction-choice.ts';
 import { chooseRun } from './compaction-choice.ts';
+import { journalFolder } from './journal-folders.ts';
 import type { LocalStore } from './local-store.ts';
-import { journalFolder } from './local-store.ts';
 import type { Segment } from './log/segment.ts';
 import { segmentAt } from './log/segment.ts';
 import type { CopyInput, CopyOptions, CopyRefusal, LiveExtents } from './log/segment-copy.ts';
 import { findLiveBatches, refusalOf, SegmentCopy } from './log/segment-copy.ts';
 import { encodeSegmentHeader, newSegmentId, parseFileName, replaces, SEGMENT_VERSION } from './log/segment-format.ts';
-import { SidecarDirectory } from './log/sidecar-format.ts';
+import { encodeSidecar, SidecarDirectory } from './log/sidecar-format.ts';
 import { journalOwner } from './ownership.ts';
 import { Pace } from './pace.ts';
-import { sidecarOf } from './recovery.ts';
 import { SegmentLiveness } from './segment-liveness.ts';
 import type { Topics } from './topics.ts';
 
@@ -213,7 +212,8 @@ export class Compactor {
   /** false: the engine closes before it succeeds; the next start does it. */
   async #seal(output: Segment, { end, extents }: SegmentCopy): Promise<boolean> {
     const { disk, clock, logger, storeId } = this.#options;
-    const pieces = sidecarOf(output, { slot: output.journal, storeId, end, hasUnknownLoss: false }, extents);
+    const facts = { segmentId: output.id, slot: output.journal, storeId, end, hasUnknownLoss: false };
+    const pieces = encodeSidecar(facts, extents.values());
     for (;;) {
       try {
         await disk.replace(output.sidecarPath, pieces);

@@ -2,7 +2,6 @@
  * The records of the partitions that this slot owns: its journal, and all segments in which older records of them lie, whichever
  * journal those belong to. What is known of a partition is put together when it is first used.
  */
-import { join } from 'node:path';
 import type { AppendBatch, AppendResult, PartitionState, ReadResult } from '../../core/contracts/engine.ts';
 import type { Logger } from '../../core/contracts/telemetry.ts';
 import { TandemError } from '../../core/errors.ts';
@@ -19,13 +18,15 @@ import { PartitionLog } from './log/partition-log.ts';
 import { ProducerRefusals } from './log/producer-refusals.ts';
 import type { Extent, Segment } from './log/segment.ts';
 import { EntriesCache, OpenFiles } from './log/segment.ts';
-import { SegmentSupply } from './log/segment-supply.ts';
+import type { SegmentSupply } from './log/segment-supply.ts';
+import type { TrailPace } from './log/segment-trail.ts';
 import type { SidecarDirectory } from './log/sidecar-format.ts';
 import { Partitions } from './partitions.ts';
 import type { ProducerStates } from './producers.ts';
-import { readSegment } from './recovery.ts';
+import type { UnsealedSegment } from './recovery.ts';
 import { SegmentSeals } from './segment-seals.ts';
 import type { StateDatabase } from './state-database.ts';
+import { scanWhole } from './unsealed-segment.ts';
 
 export interface LocalStoreOptions {
   readonly disk: Disk;
@@ -38,8 +39,11 @@ export interface LocalStoreOptions {
   readonly slot: number;
   readonly slots: number;
   readonly segmentBytes: number;
-  /** Above all segments in this slot's journal. */
-  readonly firstSequence: number;
+  readonly trailPace: TrailPace;
+  /** Of this slot's journal. */
+  readonly supply: SegmentSupply;
+  /** Of this slot's journal, as recovery has found them. */
+  readonly unsealed: readonly UnsealedSegment[];
   /** The sealed segments of all journals. Called once, when the first partition is taken up. */
   readonly loadSegments: () => readonly Segment[];
   readonly onFailed: (error: TandemError) => void;
@@ -50,8 +54,6 @@ const READ_ATTEMPTS = 3;
 const ROWS_PER_TURN = 500;
 const OPEN_FILES_MAX = 128;
 const CACHED_ENTRIES_MAX = 500_000;
-
-export const journalFolder = (dataDir: string, journal: number): string => join(dataDir, `journal-${journal}`);
 
 export class LocalStore {
   readonly #options: LocalStoreOptions;
@@ -71,11 +73,8 @@ export class LocalStore {
     this.#options = options;
     this.#files = new OpenFiles(disk, OPEN_FILES_MAX);
     this.#partitions = new Partitions(options.state);
-    this.#supply = new SegmentSupply({
-      ...options,
-      storeId: options.state.storeId,
-      folder: journalFolder(options.dataDir, options.slot),
-    });
+    this.#supply = options.supply;
+    this.#segments = options.unsealed.map(({ segment }) => segment);
     this.#seals = new SegmentSeals({ disk, clock, logger, producers, storeId: options.state.storeId });
     this.#journal = new Journal({
       term: options.state.term,
@@ -83,6 +82,7 @@ export class LocalStore {
       clock,
       logger,
       segmentBytes,
+      trail: { disk, logger, pace: options.trailPace },
       sources: {
         term: options.state.term,
         producer: (log, producerId) => producers.use(log, producerId),
@@ -116,7 +116,9 @@ export class LocalStore {
   get segments(): readonly Segment[] {
     if (!this.#isLoaded) {
       this.#isLoaded = true;
-      this.#segments = [...this.#options.loadSegments(), ...this.#segments];
+      const known = new Set(this.#segments.map(({ path }) => path));
+      const loaded = this.#options.loadSegments().filter(({ path }) => !known.has(path));
+      this.#segments = [...loaded, ...this.#segments];
     }
     return this.#segments;
   }
@@ -268,18 +270,18 @@ export class LocalStore {
   }
 
   #rebuildEntries(segment: Segment, topic: string, partition: number): ExtentEntries {
-    const { disk, producers } = this.#options;
-    const { extents } = readSegment({ disk, producers }, segment, segment);
-    const found = extents.get(partitionKey(topic, partition));
-    if (found === undefined) throw new TandemError('TANDEM_LOG_CORRUPT', { detail: segment.path });
-    return found;
+    const { index } = scanWhole(this.#options.disk, segment);
+    if (index.extent(topic, partition) === undefined)
+      throw new TandemError('TANDEM_LOG_CORRUPT', { detail: segment.path });
+    return index.entries(topic, partition);
   }
 }
 
-/** As the segment's sidecar says. */
+/** As the segment's sidecar says, or else what recovery has found. */
 function extentOf(segment: Segment, topic: string, partition: number): Extent | undefined {
-  const { directory } = segment;
+  const { directory, index } = segment;
   const row = directory?.find(topic, partition) ?? -1;
-  if (row < 0 || directory === undefined) return undefined;
-  return { ...directory.summary(row), segment, entries: undefined };
+  const summary =
+    directory === undefined ? index?.extent(topic, partition) : row < 0 ? undefined : directory.summary(row);
+  return summary === undefined ? undefined : { ...summary, segment, entries: undefined };
 }

@@ -1,6 +1,6 @@
 /**
  * Producers' states: in memory for those that have been heard of, in the state database once the segment with their records is
- * sealed. Between the two the log itself has them: opening scans what was not sealed (recovery.ts).
+ * sealed. Between the two the log itself has them: opening reads what was not sealed (recovery.ts) and keeps its index until it is.
  */
 
 import type { StatementSync } from 'node:sqlite';
@@ -9,6 +9,7 @@ import type { Clock } from '../../core/ports/clock.ts';
 import type { PartitionLog, ProducerState } from './log/partition-log.ts';
 import type { ProducerWindow } from './log/producer-window.ts';
 import { EMPTY_WINDOW } from './log/producer-window.ts';
+import type { SegmentIndex } from './log/segment-index.ts';
 import type { StateDatabase } from './state-database.ts';
 import { asStoreErrors, inFencedTransaction } from './state-database.ts';
 
@@ -21,6 +22,7 @@ export interface ProducerRow {
 }
 
 const ROWS_PER_TRANSACTION = 500;
+const UNCHANGED = { isDirty: false, trail: undefined, trailOrigin: 0 };
 const PARTITIONS_PER_TRANSACTION = 100;
 const EXPIRY_INTERVAL_MS = 300_000;
 
@@ -32,6 +34,7 @@ export class ProducerStates {
   #nextExpiryMs = 0;
   /** Changed since the last seal. */
   #dirty = new Map<ProducerState, PartitionLog>();
+  #indexes: SegmentIndex[] = [];
 
   constructor(state: StateDatabase, clock: Clock, limits: Limits) {
     this.#state = state;
@@ -51,7 +54,7 @@ export class ProducerStates {
       return known;
     }
     const window = this.load(log.topic, log.partition, producerId) ?? EMPTY_WINDOW;
-    const state: ProducerState = { producerId, window, pending: undefined, seenMs: 0, isDirty: false };
+    const state: ProducerState = { producerId, window, pending: undefined, seenMs: 0, ...UNCHANGED };
     log.producers.set(producerId, state);
     if (log.producers.size > this.#limits.producersPerPartitionMax) this.#forgetOldest(log);
     return state;
@@ -105,11 +108,36 @@ export class ProducerStates {
     });
   }
 
+  /** Knows from now on what stands in a segment that is not sealed; to be called in the order of segments. */
+  addIndex(index: SegmentIndex): void {
+    this.#indexes.push(index);
+  }
+
+  /** `rowsOf(index)` have been persisted. */
+  dropIndex(index: SegmentIndex): void {
+    this.#indexes = this.#indexes.filter((other) => other !== index);
+  }
+
+  /** The producers that have written to a segment, as they are after it. */
+  *rowsOf(index: SegmentIndex): Iterable<ProducerRow> {
+    for (const { topic, partition, producerId, seenMs } of index.producers()) {
+      const before = this.load(topic, partition, producerId) ?? EMPTY_WINDOW;
+      const window = index.window(topic, partition, producerId, before);
+      yield { topic, partition, producerId, window, seenMs };
+    }
+  }
+
   load(topic: string, partition: number, producerId: string): ProducerWindow | undefined {
+    let window = this.#stored(topic, partition, producerId);
+    for (const index of this.#indexes) window = index.window(topic, partition, producerId, window);
+    return window === EMPTY_WINDOW ? undefined : window;
+  }
+
+  #stored(topic: string, partition: number, producerId: string): ProducerWindow {
     const row = asStoreErrors(() => this.#select.get(topic, partition, producerId, this.#oldestMs())) as
       | { last_sequence: number; runs: string }
       | undefined;
-    if (row === undefined) return undefined;
+    if (row === undefined) return EMPTY_WINDOW;
     return { lastSequence: row.last_sequence, runs: JSON.parse(row.runs) as number[] };
   }
 

@@ -1,29 +1,28 @@
 /**
- * Opening a journal: every segment that is not sealed is scanned, cut at its end, indexed and sealed, so that afterwards the folder
- * holds sealed segments only and the journal goes on in a new one. Damage is logged with file, place and the offsets that are lost;
- * the file is left as it is, reads that come upon it answer TANDEM_LOG_CORRUPT.
+ * Opening a journal: finds the end of every segment that is not sealed, so that the journal can go on in a new one. What the segment's
+ * trail tells is taken from there, what comes after is scanned (unsealed-segment.ts). Of the segments that this slot's own processes have
+ * left without damage an index is kept in memory, and they are sealed later, when nobody waits (late-seals.ts); the others are sealed at
+ * once. Before that, what was scanned is forced: the process that wrote it may have died before it had done so.
+ *
+ * Damage is logged with file, place and the offsets that are lost; the file is left as it is, reads that come upon it answer
+ * TANDEM_LOG_CORRUPT.
  *
  * A segment without a batch is deleted, and so is one in whose place compaction has put another one. A missing or damaged sidecar is
- * made again. If the segment belongs to another state database
- * than the present one (that was lost), its topics are created again and its producers remembered again.
+ * made again. If the segment belongs to another state database than the present one (that was lost), its topics are created again and its
+ * producers remembered again.
  */
 import { join } from 'node:path';
 import type { Logger } from '../../core/contracts/telemetry.ts';
 import { TandemError } from '../../core/errors.ts';
 import type { Disk } from '../../core/ports/disk.ts';
-import { partitionKey } from '../../core/record.ts';
 import type { BatchHeader } from './log/batch-format.ts';
 import { LONGEST_BATCH_HEAD_BYTES, readBatchHeader, segmentIdAt } from './log/batch-format.ts';
-import { GrowingExtent } from './log/extent.ts';
-import type { ProducerWindow } from './log/producer-window.ts';
-import { advanceWindow, EMPTY_WINDOW } from './log/producer-window.ts';
-import type { ScanResult, SegmentDamage } from './log/recovery-scan.ts';
-import { scanSegment } from './log/recovery-scan.ts';
+import type { SegmentDamage } from './log/recovery-scan.ts';
+import { isZero } from './log/recovery-scan.ts';
 import type { Segment } from './log/segment.ts';
 import { segmentAt } from './log/segment.ts';
 import type { SegmentHeader, SegmentName } from './log/segment-format.ts';
 import {
-  decodeSegmentHeader,
   isWhole,
   namesInForce,
   parseFileName,
@@ -32,13 +31,15 @@ import {
   SEGMENT_VERSION,
   segmentFileName,
   sidecarFileName,
+  trailFileName,
 } from './log/segment-format.ts';
-import type { SidecarFacts } from './log/sidecar-format.ts';
-import { encodeSidecar, SIDECAR_HEADER_BYTES, SidecarDirectory } from './log/sidecar-format.ts';
-import { ownerSlot } from './ownership.ts';
-import type { ProducerRow, ProducerStates } from './producers.ts';
+import { encodeSidecar } from './log/sidecar-format.ts';
+import type { ProducerStates } from './producers.ts';
+import { ensureTopics, renewEpochs } from './recovered-topics.ts';
+import { readDirectory, readSegmentHeader, type SealedSegments } from './sealed-segments.ts';
 import type { StateDatabase } from './state-database.ts';
 import type { Topics } from './topics.ts';
+import { readUnsealed, type SegmentContents } from './unsealed-segment.ts';
 
 export interface RecoveryOptions {
   readonly disk: Disk;
@@ -46,174 +47,219 @@ export interface RecoveryOptions {
   readonly state: StateDatabase;
   readonly topics: Topics;
   readonly producers: ProducerStates;
+  readonly sealed: SealedSegments;
+  readonly slot: number;
   readonly slots: number;
 }
 
 export interface RecoveryReport {
-  scannedSegments: number;
+  /** Without a sidecar. */
+  segments: number;
+  /** Found in them. */
+  batches: number;
+  scannedBytes: number;
   tornTails: number;
   damages: number;
 }
 
-/** What a scan finds. */
-export interface SegmentContents {
-  readonly extents: ReadonlyMap<string, GrowingExtent>;
-  readonly producers: readonly ProducerRow[];
-  readonly result: ScanResult;
+/** A segment that is read but not sealed: its `index` is set. */
+export interface UnsealedSegment {
+  readonly segment: Segment;
+  readonly end: number;
 }
 
 interface Found {
   readonly segment: Segment;
   readonly header: SegmentHeader;
-  readonly isFollowed: boolean;
+  readonly contents: SegmentContents;
 }
 
-/** Recovers a journal's folder. Returns its highest sequence (0: none). Errors: TANDEM_DATA_VERSION, TANDEM_DISK_FULL, TANDEM_STORE_FAILED. */
-export function recoverJournal(
-  options: RecoveryOptions,
-  folder: string,
-  journal: number,
-  report: RecoveryReport,
-): number {
-  const { disk } = options;
-  const files = disk.listSync(folder);
-  for (const file of files) {
-    const name = parseFileName(file, 'idx');
-    const isStray = name !== undefined && !files.includes(segmentFileName(name));
-    if (isStray || file.endsWith('.draft')) disk.removeSync(join(folder, file));
-  }
-  const names = files.flatMap((file) => parseFileName(file, 'seg') ?? []);
-  const inUse = names.filter((name) => holdsBatch(disk, folder, files, name));
-  const lastInUse = Math.max(0, ...inUse.map(({ last }) => last));
-  recoverNames(options, { folder, journal, lastInUse }, names, report);
-  return Math.max(0, ...names.map(({ last }) => last));
-}
-
-/** Whether the segment was written to, as far as its first bytes tell. */
-function holdsBatch(disk: Disk, folder: string, files: readonly string[], name: SegmentName): boolean {
-  if (files.includes(sidecarFileName(name))) return true;
-  const path = join(folder, segmentFileName(name));
-  const bytes = readStart(disk, path, SEGMENT_HEADER_BYTES + LONGEST_BATCH_HEAD_BYTES);
-  const id = segmentIdAt(bytes, SEGMENT_HEADER_BYTES);
-  return id !== undefined && readBatchHeader(bytes, SEGMENT_HEADER_BYTES, id) !== undefined;
-}
-
-/** The sealed segments of a journal: those with a sidecar. Others are being written by their own slot just now. */
-export function sealedSegments(disk: Disk, folder: string, journal: number): Segment[] {
-  const segments: Segment[] = [];
-  const files = new Set(disk.listSync(folder));
-  const names = [...files].flatMap((file) => parseFileName(file, 'seg') ?? []);
-  for (const name of namesInForce(names.filter((each) => files.has(sidecarFileName(each))))) {
-    const directory = readDirectory(disk, join(folder, sidecarFileName(name)));
-    if (directory === undefined) continue;
-    segments.push({ ...segmentAt(folder, journal, name, directory.facts.segmentId), directory });
-  }
-  return segments;
-}
-
-interface JournalPlace {
-  readonly folder: string;
-  readonly journal: number;
+export class JournalRecovery {
+  readonly #options: RecoveryOptions;
+  readonly #folder: string;
+  readonly #journal: number;
+  readonly #report: RecoveryReport;
+  readonly #files: ReadonlySet<string>;
+  readonly #names: readonly SegmentName[];
+  readonly #unsealed: UnsealedSegment[] = [];
   /** The last sequence that holds something. */
-  readonly lastInUse: number;
-}
+  #lastInUse = 0;
 
-/**
- * Oldest first. Where compaction died between putting a segment in the place of others and removing those, the new one is read whole
- * and its name made durable (by its sidecar) before they go.
- */
-function recoverNames(
-  options: RecoveryOptions,
-  place: JournalPlace,
-  names: readonly SegmentName[],
-  report: RecoveryReport,
-): void {
-  for (const name of namesInForce(names)) {
-    const replaced = names.filter((other) => replaces(name, other));
-    const stands = recoverSegment(options, place, name, replaced.length > 0, report);
-    if (!stands) {
-      recoverNames(options, place, replaced, report);
-      continue;
-    }
-    for (const old of replaced) {
-      options.disk.removeSync(join(place.folder, sidecarFileName(old)));
-      options.disk.removeSync(join(place.folder, segmentFileName(old)));
+  /** The caller holds the journal's lock. `report` is added to. */
+  constructor(options: RecoveryOptions, folder: string, journal: number, report: RecoveryReport) {
+    this.#options = options;
+    this.#folder = folder;
+    this.#journal = journal;
+    this.#report = report;
+    this.#files = new Set(options.disk.listSync(folder));
+    this.#names = [...this.#files].flatMap((file) => parseFileName(file, 'seg') ?? []);
+  }
+
+  /** The highest that there is; 0: none. */
+  get lastSequence(): number {
+    return this.#names.reduce((highest, { last }) => Math.max(highest, last), 0);
+  }
+
+  /**
+   * Returns what is left to be sealed, oldest first. Errors: TANDEM_DATA_VERSION, TANDEM_DISK_FULL, TANDEM_STORE_FAILED (or what the disk
+   * throws).
+   */
+  run(): readonly UnsealedSegment[] {
+    this.#removeStrays();
+    for (const name of this.#names)
+      if (name.last > this.#lastInUse && this.#holdsBatch(name)) this.#lastInUse = name.last;
+    this.#recover(this.#names);
+    return this.#unsealed;
+  }
+
+  #removeStrays(): void {
+    for (const file of this.#files) {
+      const name = parseFileName(file, 'idx') ?? parseFileName(file, 'trail');
+      const isStray = name !== undefined && !this.#files.has(segmentFileName(name));
+      const isDone = parseFileName(file, 'trail') !== undefined && this.#files.has(file.replace(/trail$/, 'idx'));
+      if (isStray || isDone || file.endsWith('.draft')) this.#options.disk.removeSync(join(this.#folder, file));
     }
   }
-}
 
-/** false: there is no such segment any more. `isDoubtful`: do not rely on its sidecar. */
-function recoverSegment(
-  options: RecoveryOptions,
-  { folder, journal, lastInUse }: JournalPlace,
-  name: SegmentName,
-  isDoubtful: boolean,
-  report: RecoveryReport,
-): boolean {
-  const { disk, state, topics } = options;
-  const path = join(folder, segmentFileName(name));
-  const directory = isDoubtful ? undefined : readDirectory(disk, join(folder, sidecarFileName(name)));
-  const header = readSegmentHeader(disk, path) ?? damagedHeader(options, path, journal, name.last, report);
-  if (header === undefined) {
-    setAside(options, path, journal);
-    return false;
+  /** Whether the segment was written to, as far as its first bytes tell. */
+  #holdsBatch(name: SegmentName): boolean {
+    if (this.#files.has(sidecarFileName(name))) return true;
+    const path = join(this.#folder, segmentFileName(name));
+    const bytes = readStart(this.#options.disk, path, SEGMENT_HEADER_BYTES + LONGEST_BATCH_HEAD_BYTES);
+    const id = segmentIdAt(bytes, SEGMENT_HEADER_BYTES);
+    return id !== undefined && readBatchHeader(bytes, SEGMENT_HEADER_BYTES, id) !== undefined;
   }
-  if (header.version !== SEGMENT_VERSION)
-    throw new TandemError('TANDEM_DATA_VERSION', { detail: `${path} has version ${header.version}` });
-  if (directory?.facts.storeId === state.storeId && directory.facts.segmentId.low === header.id.low) {
-    ensureTopics(topics, directoryTopics(directory, topics));
+
+  /**
+   * Oldest first. Where compaction died between putting a segment in the place of others and removing those, the new one is read whole
+   * and its name made durable (by its sidecar) before they go.
+   */
+  #recover(names: readonly SegmentName[]): void {
+    for (const name of namesInForce(names)) {
+      const replaced = isWhole(name) ? names.filter((other) => replaces(name, other)) : [];
+      const isDoubtful = replaced.length > 0;
+      if (!isDoubtful && this.#options.sealed.find(this.#folder, this.#journal, name) !== undefined) continue;
+      if (this.#recoverSegment(name, isDoubtful)) for (const old of replaced) this.#remove(old);
+      else this.#recover(replaced);
+    }
+  }
+
+  #remove(name: SegmentName): void {
+    for (const file of [sidecarFileName(name), trailFileName(name), segmentFileName(name)])
+      if (this.#files.has(file)) this.#options.disk.removeSync(join(this.#folder, file));
+  }
+
+  /** false: there is no such segment any more. `isDoubtful`: do not rely on its sidecar. */
+  #recoverSegment(name: SegmentName, isDoubtful: boolean): boolean {
+    const { disk, state } = this.#options;
+    const path = join(this.#folder, segmentFileName(name));
+    const header = readSegmentHeader(disk, path) ?? this.#damagedHeader(path, name.last);
+    if (header === undefined) {
+      this.#setAside(path);
+      return false;
+    }
+    if (header.version !== SEGMENT_VERSION)
+      throw new TandemError('TANDEM_DATA_VERSION', { detail: `${path} has version ${header.version}` });
+    const segment = segmentAt(this.#folder, this.#journal, name, header.id);
+    const facts = isDoubtful ? undefined : readDirectory(disk, segment.sidecarPath)?.facts;
+    if (facts?.storeId === state.storeId && facts.segmentId.low === header.id.low) return true;
+    const contents = readUnsealed(disk, segment, name.last < this.#lastInUse);
+    this.#note(segment, contents);
+    if (contents.index.rows === 0 && contents.result.damages.length === 0) {
+      this.#remove(name);
+      return false;
+    }
+    ensureTopics(this.#options.topics, contents.index.topics());
+    const found = { segment, header, contents };
+    if (this.#mayWait(found)) this.#keep(found);
+    else this.#seal(found);
     return true;
   }
-  const segment = segmentAt(folder, journal, name, header.id);
-  return sealFound(options, { segment, header, isFollowed: name.last < lastInUse }, report);
-}
 
-/** false: it was empty, and is deleted. */
-function sealFound(options: RecoveryOptions, { segment, header, isFollowed }: Found, report: RecoveryReport): boolean {
-  const { disk, logger, producers, topics } = options;
-  const { extents, producers: rows, result } = readSegment(options, segment, header, isFollowed);
-  report.scannedSegments++;
-  if (result.isTorn) {
-    report.tornTails++;
-    logger.info('torn_tail_cut', { file: segment.path, bytePosition: result.end });
+  #note({ path }: Segment, { index, result, scannedFrom }: SegmentContents): void {
+    const { logger } = this.#options;
+    const report = this.#report;
+    report.segments++;
+    report.batches += index.rows;
+    report.scannedBytes += result.end - scannedFrom;
+    if (result.isTorn) {
+      report.tornTails++;
+      logger.info('torn_tail_cut', { file: path, bytePosition: result.end });
+    }
+    for (const { from, to, header: lost } of result.damages) {
+      report.damages++;
+      const what = lost === undefined ? {} : lostRecords(lost);
+      logger.error('log_damaged', { file: path, bytePosition: from, nextBytePosition: to, ...what });
+    }
   }
-  for (const { from, to, header: lost } of result.damages) {
-    report.damages++;
-    const what = lost === undefined ? {} : lostRecords(lost);
-    logger.error('log_damaged', { file: segment.path, bytePosition: from, nextBytePosition: to, ...what });
-  }
-  if (extents.size === 0 && result.damages.length === 0) {
-    disk.removeSync(segment.path);
-    disk.removeSync(segment.sidecarPath);
-    return false;
-  }
-  ensureTopics(topics, extentTopics(extents));
-  if (result.hasUnknownLoss)
-    renewEpochs(
-      options,
-      header,
-      extents,
-      result.damages.findLast((damage) => damage.header === undefined),
+
+  /** Nothing is wrong with it, and no other slot may look for its records. */
+  #mayWait({ segment, header, contents }: Found): boolean {
+    const { slot, slots, state } = this.#options;
+    return (
+      segment.journal === slot &&
+      header.slots === slots &&
+      header.storeId === state.storeId &&
+      contents.result.damages.length === 0 &&
+      !isWhole(segment.name)
     );
-  const file = disk.openSync(segment.path, 'write');
-  try {
-    file.truncateSync(result.end);
-    file.dataSyncSync();
-  } finally {
-    file.close();
   }
-  producers.persistRows(rows);
-  const facts = { ...result, slot: header.slot, storeId: options.state.storeId };
-  disk.replaceSync(segment.sidecarPath, sidecarOf(segment, facts, extents));
-  return true;
-}
 
-export function sidecarOf(
-  segment: Segment,
-  facts: Omit<SidecarFacts, 'segmentId'>,
-  extents: ReadonlyMap<string, GrowingExtent>,
-): Buffer[] {
-  return encodeSidecar({ ...facts, segmentId: segment.id }, extents.values());
+  #keep({ segment, contents: { index, result } }: Found): void {
+    // Zeros after the end mean nothing; anything else would be damage as soon as the journal goes on.
+    this.#force(segment, result.isTorn ? result.end : undefined);
+    segment.index = index;
+    this.#options.producers.addIndex(index);
+    this.#unsealed.push({ segment, end: result.end });
+  }
+
+  #seal({ segment, header, contents: { index, result } }: Found): void {
+    const { disk, producers, state } = this.#options;
+    if (result.hasUnknownLoss) {
+      const isUnknown = (damage: SegmentDamage): boolean => damage.header === undefined;
+      renewEpochs(this.#options, header, index, result.damages.findLast(isUnknown));
+    }
+    this.#force(segment, result.end);
+    producers.persistRows([...producers.rowsOf(index)]);
+    const facts = { ...result, slot: header.slot, storeId: state.storeId, segmentId: segment.id };
+    disk.replaceSync(segment.sidecarPath, encodeSidecar(facts, index.extents()));
+    disk.removeSync(segment.trailPath);
+  }
+
+  #force(segment: Segment, cutAt: number | undefined): void {
+    const file = this.#options.disk.openSync(segment.path, 'write');
+    try {
+      if (cutAt !== undefined) file.truncateSync(cutAt);
+      file.dataSyncSync();
+    } finally {
+      file.close();
+    }
+  }
+
+  /** What the header of a segment said, told from its first batch. undefined: there is none either. */
+  #damagedHeader(path: string, sequence: number): SegmentHeader | undefined {
+    const { disk, logger, state, slots } = this.#options;
+    const bytes = readStart(disk, path, SEGMENT_HEADER_BYTES + LONGEST_BATCH_HEAD_BYTES);
+    if (isZero(bytes)) return undefined;
+    this.#report.damages++;
+    logger.error('log_damaged', { file: path, bytePosition: 0, consequence: 'the header of the segment is damaged' });
+    const id = segmentIdAt(bytes, SEGMENT_HEADER_BYTES);
+    if (id === undefined || readBatchHeader(bytes, SEGMENT_HEADER_BYTES, id) === undefined) return undefined;
+    const { storeId } = state;
+    return { version: SEGMENT_VERSION, slot: this.#journal, slots, sequence, id, storeId, createdMs: 0 };
+  }
+
+  /** A file that is no segment: all zeros if its maker died while making it, otherwise damaged beyond reading. */
+  #setAside(path: string): void {
+    const { disk, logger, slots } = this.#options;
+    if (isZero(readStart(disk, path, Number.POSITIVE_INFINITY))) {
+      disk.removeSync(path);
+      return;
+    }
+    disk.renameSync(path, `${path}.damaged`);
+    logger.error('segment_set_aside', { file: `${path}.damaged`, consequence: 'none of its records can be read' });
+    renewEpochs(this.#options, { slot: this.#journal, slots }, undefined, undefined);
+  }
 }
 
 const lostRecords = ({ topic, partition, firstOffset, count }: BatchHeader) => ({
@@ -223,49 +269,6 @@ const lostRecords = ({ topic, partition, firstOffset, count }: BatchHeader) => (
   nextOffset: firstOffset + count,
 });
 
-/** The whole contents of a segment, by scanning it. */
-export function readSegment(
-  options: Pick<RecoveryOptions, 'disk' | 'producers'>,
-  segment: Segment,
-  header: Pick<SegmentHeader, 'id'>,
-  isFollowed: boolean = false,
-): SegmentContents {
-  const bytes = readStart(options.disk, segment.path, Number.POSITIVE_INFINITY);
-  const extents = new Map<string, GrowingExtent>();
-  const producers = new Map<string, ProducerRow>();
-  const visit = (batch: BatchHeader, position: number): void => {
-    const key = partitionKey(batch.topic, batch.partition);
-    let extent = extents.get(key);
-    if (extent === undefined) {
-      extent = new GrowingExtent(batch.topic, batch.partition, batch.firstOffset, batch.timeMs);
-      extents.set(key, extent);
-    }
-    extent.add(position, batch.totalBytes, batch.firstOffset, batch.count, batch.timeMs);
-    if (batch.producerId !== '') followProducer(options.producers, producers, `${key}/${batch.producerId}`, batch);
-  };
-  const result = scanSegment(bytes, header.id, visit, isFollowed || isWhole(segment.name));
-  return { extents, producers: [...producers.values()], result };
-}
-
-function followProducer(states: ProducerStates, rows: Map<string, ProducerRow>, key: string, batch: BatchHeader): void {
-  const { topic, partition, producerId, sequence, firstOffset, count, timeMs } = batch;
-  const before: ProducerWindow = rows.get(key)?.window ?? states.load(topic, partition, producerId) ?? EMPTY_WINDOW;
-  // The database may already have this batch: then it also has all before it.
-  const window = sequence > before.lastSequence ? advanceWindow(before, sequence, firstOffset, count) : before;
-  rows.set(key, { topic, partition, producerId, window, seenMs: timeMs });
-}
-
-function readSegmentHeader(disk: Disk, path: string): SegmentHeader | undefined {
-  const file = disk.openSync(path, 'read');
-  try {
-    const bytes = Buffer.alloc(SEGMENT_HEADER_BYTES);
-    file.readSync(bytes, 0);
-    return decodeSegmentHeader(bytes);
-  } finally {
-    file.close();
-  }
-}
-
 function readStart(disk: Disk, path: string, bytesMax: number): Buffer {
   const file = disk.openSync(path, 'read');
   try {
@@ -274,107 +277,4 @@ function readStart(disk: Disk, path: string, bytesMax: number): Buffer {
   } finally {
     file.close();
   }
-}
-
-function readDirectory(disk: Disk, path: string): SidecarDirectory | undefined {
-  try {
-    const file = disk.openSync(path, 'read');
-    try {
-      const head = Buffer.alloc(SIDECAR_HEADER_BYTES);
-      file.readSync(head, 0);
-      const bytes = Buffer.alloc(SidecarDirectory.bytesOf(head) ?? 0);
-      file.readSync(bytes, 0);
-      return SidecarDirectory.decode(bytes);
-    } finally {
-      file.close();
-    }
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
-}
-
-/** What the header of a segment said, told from its first batch. undefined: there is none either. */
-function damagedHeader(
-  { disk, logger, state, slots }: RecoveryOptions,
-  path: string,
-  slot: number,
-  sequence: number,
-  report: RecoveryReport,
-): SegmentHeader | undefined {
-  const bytes = readStart(disk, path, SEGMENT_HEADER_BYTES + LONGEST_BATCH_HEAD_BYTES);
-  if (bytes.every((byte) => byte === 0)) return undefined;
-  report.damages++;
-  logger.error('log_damaged', { file: path, bytePosition: 0, consequence: 'the header of the segment is damaged' });
-  const id = segmentIdAt(bytes, SEGMENT_HEADER_BYTES);
-  if (id === undefined || readBatchHeader(bytes, SEGMENT_HEADER_BYTES, id) === undefined) return undefined;
-  return { version: SEGMENT_VERSION, slot, slots, sequence, id, storeId: state.storeId, createdMs: 0 };
-}
-
-/** A file that is no segment: all zeros if its maker died while making it, otherwise damaged beyond reading. */
-function setAside(options: RecoveryOptions, path: string, slot: number): void {
-  const { disk, logger, slots } = options;
-  if (readStart(disk, path, Number.POSITIVE_INFINITY).every((byte) => byte === 0)) {
-    disk.removeSync(path);
-    return;
-  }
-  disk.renameSync(path, `${path}.damaged`);
-  logger.error('segment_set_aside', { file: `${path}.damaged`, consequence: 'none of its records can be read' });
-  renewEpochs(options, { slot, slots }, new Map(), undefined);
-}
-
-function ensureTopics(topics: Topics, partitions: ReadonlyMap<string, number>): void {
-  for (const [name, count] of partitions) {
-    const known = topics.lookUp(name);
-    if (known !== undefined && known.partitions >= count) continue;
-    const { retentionMs, retentionBytes } = known ?? { retentionMs: null, retentionBytes: null };
-    topics.ensureNow({ name, partitions: count, retentionMs, retentionBytes });
-  }
-}
-
-function extentTopics(extents: ReadonlyMap<string, GrowingExtent>): Map<string, number> {
-  const partitions = new Map<string, number>();
-  for (const { topic, partition } of extents.values())
-    partitions.set(topic, Math.max(partitions.get(topic) ?? 0, partition + 1));
-  return partitions;
-}
-
-/** Only topics of which a partition was not met before in this process: names are the costly part of a large directory. */
-function directoryTopics(directory: SidecarDirectory, topics: Topics): Map<string, number> {
-  const partitions = new Map<string, number>();
-  for (let row = 0; row < directory.rows; row++) {
-    const hash = directory.hashOf(row);
-    if (topics.metHashes.has(hash)) continue;
-    topics.metHashes.add(hash);
-    const { topic, partition } = directory.summary(row);
-    partitions.set(topic, Math.max(partitions.get(topic) ?? 0, partition + 1));
-  }
-  return partitions;
-}
-
-/**
- * Batches are lost of which not even the partition is known. Whoever of this journal's partitions has nothing after the place may have
- * lost its last records: its offsets will be given again, so it gets a new epoch and old positions are refused.
- */
-function renewEpochs(
-  { topics, logger }: RecoveryOptions,
-  writer: { readonly slot: number; readonly slots: number },
-  extents: ReadonlyMap<string, GrowingExtent>,
-  damage: SegmentDamage | undefined,
-): void {
-  topics.refresh();
-  let renewed = 0;
-  for (const topic of topics.known()) {
-    for (let partition = 0; partition < topic.partitions; partition++) {
-      if (ownerSlot(topic.name, topic.initialPartitions, partition, writer.slots) !== writer.slot) continue;
-      const positions = extents.get(partitionKey(topic.name, partition))?.positions;
-      if (damage !== undefined && (positions?.at(-1) ?? -1) > damage.from) continue;
-      topics.renewEpoch(topic.name, partition);
-      renewed++;
-    }
-  }
-  logger.error('epochs_renewed', {
-    partitions: renewed,
-    reason: 'records at the ends of these partitions may be lost',
-  });
 }

@@ -10,9 +10,8 @@ import { partitionKey } from '../../core/record.ts';
 import type { GrowingExtent } from './log/extent.ts';
 import type { PartitionLog } from './log/partition-log.ts';
 import type { Extent, Segment } from './log/segment.ts';
-import { SidecarDirectory } from './log/sidecar-format.ts';
+import { encodeSidecar, SidecarDirectory } from './log/sidecar-format.ts';
 import type { ProducerStates } from './producers.ts';
-import { sidecarOf } from './recovery.ts';
 
 /** How many segments after the active one are read without a thread. */
 const WARM_SEGMENTS_MAX = 4;
@@ -70,10 +69,12 @@ export class SegmentSeals {
     for (;;) {
       try {
         await producers.persist();
-        const pieces = sidecarOf(segment, { slot: segment.journal, storeId, end, hasUnknownLoss: false }, growing);
+        const facts = { segmentId: segment.id, slot: segment.journal, storeId, end, hasUnknownLoss: false };
+        const pieces = encodeSidecar(facts, growing.values());
         await disk.replace(segment.sidecarPath, pieces);
         segment.directory = SidecarDirectory.decode(Buffer.concat(pieces.slice(0, 2)));
         if (segment.directory !== undefined) for (const extent of extents) extent.entries = undefined;
+        await disk.remove(segment.trailPath);
         return;
       } catch (error) {
         logger.warn('sidecar_not_written', { file: segment.sidecarPath, error: String(error) });

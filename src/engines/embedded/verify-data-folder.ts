@@ -86,7 +86,7 @@ async function verifySegment({ path, name, isSealed }: FoundSegment, report: Dat
     report.batches++;
     report.records += batch.count;
   };
-  const { end, isTorn, damages } = scanSegment(bytes, header.id, count, isWhole(name));
+  const { end, isTorn, damages } = scanSegment(bytes, header.id, count, { isFollowed: isWhole(name) });
   report.bytes += end;
   for (const damage of damages) report.problems.push(damageText(path, damage));
   if (isTorn && isSealed) report.problems.push(`${path}: bytes ${end} to ${bytes.length} are damaged`);

@@ -15,6 +15,7 @@ import type { PartitionLog, ProducerState } from './partition-log.ts';
 import type { PendingAppend } from './pending-append.ts';
 import type { ProducerRefusals } from './producer-refusals.ts';
 import { advanceWindow, placesOf, repeatedCount } from './producer-window.ts';
+import type { SegmentTrail } from './segment-trail.ts';
 
 interface StoredAppend {
   readonly append: PendingAppend;
@@ -26,6 +27,7 @@ interface StoredAppend {
   readonly firstOffset: number;
   readonly count: number;
   readonly timeMs: number;
+  readonly sequence: number;
 }
 
 export interface GroupSources {
@@ -37,7 +39,7 @@ export interface GroupSources {
   readonly refusals: ProducerRefusals;
 }
 
-const NOTHING_WRITTEN = { position: -1, bytes: 0, firstOffset: -1, count: 0, timeMs: 0 };
+const NOTHING_WRITTEN = { position: -1, bytes: 0, firstOffset: -1, count: 0, timeMs: 0, sequence: 0 };
 
 /** At most so many bytes in the segment. */
 export const appendBytes = ({ batch }: PendingAppend): number =>
@@ -110,6 +112,12 @@ export class FlushGroup {
     return changed;
   }
 
+  /** Notes in the trail what was confirmed. */
+  noteIn(trail: SegmentTrail): void {
+    for (const stored of this.#stored)
+      if (stored.position >= 0) trail.add(stored.append.log, stored.producer, stored, stored.sequence);
+  }
+
   /** Nothing is stored: takes all back and rejects. */
   revoke(error: TandemError): void {
     for (const { append, producer } of this.#stored) {
@@ -161,7 +169,7 @@ export class FlushGroup {
     log.lastTimeMs = timeMs;
     this.records += set.count;
     const runs = [{ count: set.count, firstOffset, isDuplicate: false }];
-    return { append, producer, runs, position, bytes, firstOffset, count: set.count, timeMs };
+    return { append, producer, runs, position, bytes, firstOffset, count: set.count, timeMs, sequence };
   }
 
   #show(log: PartitionLog, { position, bytes, firstOffset, count, timeMs }: StoredAppend): void {

@@ -25,8 +25,12 @@ import type { Segment } from './segment.ts';
 import { SEGMENT_HEADER_BYTES } from './segment-format.ts';
 import type { SegmentSupply } from './segment-supply.ts';
 import { GROWTH_BYTES } from './segment-supply.ts';
+import type { SegmentTrailOptions } from './segment-trail.ts';
+import { SegmentTrail } from './segment-trail.ts';
 
 const GROUP_BYTES_MAX = 16 * 1024 * 1024;
+/** Bounds what recovery has to read of a segment's trail; a flush may go beyond it. */
+const SEGMENT_BATCHES_MAX = 128 * 1024;
 const SYNC_BYTES_MAX = 64 * 1024;
 const SYNC_MS_MAX = 0.3;
 /** What handing fdatasync to a thread adds, about; taken off to compare. */
@@ -50,6 +54,7 @@ export interface JournalOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly segmentBytes: number;
+  readonly trail: SegmentTrailOptions;
   /** The segment is full: no byte will be added. `logs` have their active extents in it. */
   readonly onSealed: (segment: Segment, end: number, logs: ReadonlySet<PartitionLog>) => void;
   /** The journal has failed for good. */
@@ -62,6 +67,7 @@ export class Journal {
   readonly #runFlush = (): void => this.#flush();
   #segment: Segment;
   #file: DiskFile;
+  #trail: SegmentTrail;
   #position = SEGMENT_HEADER_BYTES;
   /** Of the file: what lies between it and the position is zeros. */
   #sizeBytes = GROWTH_BYTES;
@@ -81,6 +87,7 @@ export class Journal {
     const { segment, file } = options.supply.take();
     this.#segment = segment;
     this.#file = file;
+    this.#trail = new SegmentTrail(segment, options.trail);
   }
 
   get segment(): Segment {
@@ -216,9 +223,13 @@ export class Journal {
     this.#position += this.#buffer.byteLength;
     const changed = this.#answer(group);
     for (const log of changed) this.#logs.add(log);
-    if (this.#position > this.#options.segmentBytes / 4) this.#options.supply.prepare();
+    if (this.#position > this.#options.segmentBytes / 4 || this.#trail.batches > SEGMENT_BATCHES_MAX / 4)
+      this.#options.supply.prepare();
     this.#finish();
     for (const log of changed) log.wake();
+    if (changed.size === 0) return;
+    group.noteIn(this.#trail);
+    this.#trail.flushed(this.#position);
   }
 
   /** The flush is durable: answers it, unless the right to write is lost by now. Returns the partitions that have new records. */
@@ -277,11 +288,13 @@ export class Journal {
   }
 
   #ensureRoom(bytes: number): void {
-    if (this.#position === SEGMENT_HEADER_BYTES || this.#position + bytes <= this.#options.segmentBytes) return;
+    const isFull = this.#position + bytes > this.#options.segmentBytes || this.#trail.batches >= SEGMENT_BATCHES_MAX;
+    if (this.#position === SEGMENT_HEADER_BYTES || !isFull) return;
     const next = this.#options.supply.take();
     this.#seal();
     this.#segment = next.segment;
     this.#file = next.file;
+    this.#trail = new SegmentTrail(next.segment, this.#options.trail);
     this.#position = SEGMENT_HEADER_BYTES;
     this.#sizeBytes = GROWTH_BYTES;
     this.#flushNumber = 0;
@@ -305,6 +318,7 @@ export class Journal {
       this.#options.logger.warn('segment_not_cut', { file: this.#segment.path, error: String(error) });
     }
     this.#file.close();
+    this.#trail.close(this.#position);
     this.#options.onSealed(this.#segment, this.#position, logs);
   }
 

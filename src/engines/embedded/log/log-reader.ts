@@ -72,6 +72,7 @@ export class LogReader {
   entriesOf(extent: Extent): ExtentEntries {
     if (extent.entries !== undefined) return extent.entries;
     const { segment, topic, partition } = extent;
+    if (segment.index !== undefined) return segment.index.entries(topic, partition);
     const key = `${segment.path}/${topic}/${partition}`;
     const cached = this.#options.cache.get(key);
     if (cached !== undefined) return cached;

@@ -2,8 +2,9 @@
 import type { GrowingExtent } from './extent.ts';
 import type { ProducerWindow } from './producer-window.ts';
 import type { Extent, Segment } from './segment.ts';
+import type { SegmentTrail, TrailOrigin } from './segment-trail.ts';
 
-export interface ProducerState {
+export interface ProducerState extends TrailOrigin {
   readonly producerId: string;
   /** Durable. */
   window: ProducerWindow;
@@ -14,7 +15,7 @@ export interface ProducerState {
   isDirty: boolean;
 }
 
-export class PartitionLog {
+export class PartitionLog implements TrailOrigin {
   readonly topic: string;
   readonly partition: number;
   epoch: string;
@@ -28,6 +29,8 @@ export class PartitionLog {
   extents: Extent[];
   /** In the journal's active segment. */
   active: GrowingExtent | undefined = undefined;
+  trail: SegmentTrail | undefined = undefined;
+  trailOrigin = 0;
   readonly watchers = new Set<() => void>();
   /** By id; the one unseen for longest first. */
   readonly producers = new Map<string, ProducerState>();

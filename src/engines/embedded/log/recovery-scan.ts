@@ -5,6 +5,7 @@
  * before. Every batch names where its flush began. So at the first place P that holds no valid batch:
  *   - if a batch further on belongs to a flush that began after P, then P had been made durable before: it is damage;
  *   - the same if a later segment of the journal holds a batch: the journal goes on in another segment only between two flushes;
+ *   - the same if the segment's trail says that something durable stood there (trail-format.ts);
  *   - otherwise what follows P is the unfinished last flush: nothing of it was acknowledged, and the segment ends at P.
  * A batch counts at X if it is undamaged and begins a flush there (flush start = X) or continues the one before it (same flush
  * number): remains of a failed flush beyond a shorter later one do not.
@@ -33,33 +34,41 @@ export interface ScanResult {
   readonly hasUnknownLoss: boolean;
 }
 
-/**
- * Calls `visit` for each batch in order, damaged ones with readable headers included. `bytes` is the whole file. `isFollowed`: the journal
- * goes on in a later segment.
- */
+export interface ScanStart {
+  /** The journal goes on in a later segment, or nothing can be unfinished for another reason. */
+  readonly isFollowed?: boolean;
+  /** `bytes` is the file from here on; a flush begins there. Absent: from its begin on. */
+  readonly from?: number;
+  /** All before it was durable. */
+  readonly durableTo?: number;
+}
+
+/** Calls `visit` for each batch in order, damaged ones with readable headers included. */
 export function scanSegment(
   bytes: Buffer,
   segmentId: SegmentId,
   visit: (header: BatchHeader, position: number) => void,
-  isFollowed: boolean = false,
+  { isFollowed = false, from = 0, durableTo = 0 }: ScanStart = {},
 ): ScanResult {
   const damages: SegmentDamage[] = [];
-  let at = SEGMENT_HEADER_BYTES;
+  let at = Math.max(from, SEGMENT_HEADER_BYTES);
   let before: BatchHeader | undefined;
   let mayFollowAnything = false;
   let hasUnknownLoss = false;
   for (;;) {
-    const header = readBatchHeader(bytes, at, segmentId);
+    const header = readBatchHeader(bytes, at - from, segmentId);
     const isExpected = header !== undefined && (mayFollowAnything || continues(header, at, before));
-    if (header !== undefined && isExpected && isBodyIntact(bytes, at, header)) {
+    if (header !== undefined && isExpected && isBodyIntact(bytes, at - from, header)) {
       visit(header, at);
     } else {
-      const next = findBatch(bytes, segmentId, at, () => true);
-      const isForced = isFollowed
-        ? bytes.subarray(at).some((byte) => byte !== 0)
-        : findBatch(bytes, segmentId, at, (h) => h.flushStart > at) !== undefined;
-      if (!isForced) return { end: at, isTorn: bytes[at] !== undefined && bytes[at] !== 0, damages, hasUnknownLoss };
-      const to = next ?? bytes.length;
+      const rest = bytes.subarray(at - from);
+      const isTorn = !isZero(rest);
+      const mustBe = at < durableTo && rest.length > 0;
+      if (!isTorn && !mustBe) return { end: at, isTorn, damages, hasUnknownLoss };
+      const next = findBatch(rest, segmentId, at, () => true);
+      const isForced = mustBe || isFollowed || findBatch(rest, segmentId, at, (h) => h.flushStart > at) !== undefined;
+      if (!isForced) return { end: at, isTorn, damages, hasUnknownLoss };
+      const to = next ?? from + bytes.length;
       if (header === undefined || !isExpected || at + header.totalBytes > to) {
         damages.push({ from: at, to, header: undefined });
         hasUnknownLoss = true;
@@ -77,12 +86,24 @@ export function scanSegment(
   }
 }
 
+/** At a speed near that of memory. */
+export function isZero(bytes: Buffer): boolean {
+  for (let at = 0; at < bytes.length; at += ZEROS.length) {
+    const piece = bytes.subarray(at, at + ZEROS.length);
+    if (!piece.equals(ZEROS.subarray(0, piece.length))) return false;
+  }
+  return true;
+}
+
 function continues(header: BatchHeader, at: number, before: BatchHeader | undefined): boolean {
   if (header.flushStart === at) return true;
   return before !== undefined && header.flushStart === before.flushStart && header.flushNumber === before.flushNumber;
 }
 
-/** The position of the first readable header after `after` that `accepts`. Found by the segment id, at a speed near that of memory. */
+/**
+ * The position of the first readable header after `after`, where `bytes` begin, that `accepts`. Found by the segment id, at a speed near that
+ * of memory.
+ */
 function findBatch(
   bytes: Buffer,
   segmentId: SegmentId,
@@ -92,17 +113,18 @@ function findBatch(
   const needle = Buffer.alloc(8);
   needle.writeUInt32LE(segmentId.low, 0);
   needle.writeUInt32LE(segmentId.high, 4);
-  let from = after + BATCH_ALIGNMENT_BYTES + SEGMENT_ID_AT;
+  let at = BATCH_ALIGNMENT_BYTES + SEGMENT_ID_AT;
   for (;;) {
-    const found = bytes.indexOf(needle, from);
+    const found = bytes.indexOf(needle, at);
     if (found < 0) return undefined;
-    const position = found - SEGMENT_ID_AT;
-    if (position % BATCH_ALIGNMENT_BYTES === 0) {
-      const header = readBatchHeader(bytes, position, segmentId);
-      if (header !== undefined && header.flushStart <= position && accepts(header)) return position;
+    const begin = found - SEGMENT_ID_AT;
+    if (begin % BATCH_ALIGNMENT_BYTES === 0) {
+      const header = readBatchHeader(bytes, begin, segmentId);
+      if (header !== undefined && header.flushStart <= after + begin && accepts(header)) return after + begin;
     }
-    from = found + 1;
+    at = found + 1;
   }
 }
 
 const SEGMENT_ID_AT = 48;
+const ZEROS = Buffer.alloc(64 * 1024);

@@ -81,10 +81,11 @@ export interface SegmentName {
   readonly generation: number;
 }
 
-const NAME = /^(\d{10})(?:-(\d{10})-(\d{1,9}))?\.(seg|idx)$/;
+const NAME = /^(\d{10})(?:-(\d{10})-(\d{1,9}))?\.(seg|idx|trail)$/;
 
 export const segmentFileName = (name: SegmentName): string => `${stemOf(name)}.seg`;
 export const sidecarFileName = (name: SegmentName): string => `${stemOf(name)}.idx`;
+export const trailFileName = (name: SegmentName): string => `${stemOf(name)}.trail`;
 
 function stemOf({ first, last, generation }: SegmentName): string {
   const stem = digits(first);
@@ -93,8 +94,8 @@ function stemOf({ first, last, generation }: SegmentName): string {
 
 const digits = (sequence: number): string => String(sequence).padStart(10, '0');
 
-/** What `segmentFileName` or `sidecarFileName` made a name of; undefined for other names. */
-export function parseFileName(fileName: string, extension: 'seg' | 'idx'): SegmentName | undefined {
+/** What `segmentFileName` or one of the others made a name of; undefined for other names. */
+export function parseFileName(fileName: string, extension: 'seg' | 'idx' | 'trail'): SegmentName | undefined {
   const match = NAME.exec(fileName);
   if (match === null || match[4] !== extension) return undefined;
   const first = Number(match[1]);

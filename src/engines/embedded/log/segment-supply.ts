@@ -79,6 +79,11 @@ export class SegmentSupply {
       });
   }
 
+  /** Resolves when nothing is being made. */
+  async ready(): Promise<void> {
+    await this.#inHand;
+  }
+
   /** Removes the one made ahead. */
   async close(): Promise<void> {
     await this.#inHand;

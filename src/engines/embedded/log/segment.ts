@@ -4,7 +4,8 @@ import type { Disk, DiskFile } from '../../../core/ports/disk.ts';
 import type { SegmentId } from './batch-format.ts';
 import type { ExtentEntries, ExtentSummary } from './extent.ts';
 import type { SegmentName } from './segment-format.ts';
-import { segmentFileName, sidecarFileName } from './segment-format.ts';
+import { segmentFileName, sidecarFileName, trailFileName } from './segment-format.ts';
+import type { SegmentIndex } from './segment-index.ts';
 import type { SidecarDirectory } from './sidecar-format.ts';
 
 export interface Segment {
@@ -12,9 +13,12 @@ export interface Segment {
   readonly name: SegmentName;
   readonly path: string;
   readonly sidecarPath: string;
+  readonly trailPath: string;
   readonly id: SegmentId;
   /** Known once the segment is sealed and its sidecar is on disk. */
   directory: SidecarDirectory | undefined;
+  /** What a dead process has left in it, while it has no sidecar yet. */
+  index: SegmentIndex | undefined;
   /** Written a short time ago: its pages are surely in memory, reading does not block. */
   isWarm: boolean;
   /** Compaction is copying it, or has put another one in its place: nobody else may delete its files. */
@@ -25,7 +29,9 @@ export interface Segment {
 export function segmentAt(folder: string, journal: number, name: SegmentName, id: SegmentId): Segment {
   const path = join(folder, segmentFileName(name));
   const sidecarPath = join(folder, sidecarFileName(name));
-  return { journal, name, path, sidecarPath, id, directory: undefined, isWarm: false, isInHand: false };
+  const trailPath = join(folder, trailFileName(name));
+  const unknown = { directory: undefined, index: undefined };
+  return { journal, name, path, sidecarPath, trailPath, id, ...unknown, isWarm: false, isInHand: false };
 }
 
 /** What a sealed segment holds of a partition. */

@@ -14,7 +14,7 @@
 import { crc32 } from 'node:zlib';
 import type { SegmentId } from './batch-format.ts';
 import { readU64, writeU64 } from './batch-format.ts';
-import type { ExtentEntries, ExtentSummary, GrowingExtent } from './extent.ts';
+import type { ExtentEntries, ExtentSummary } from './extent.ts';
 
 export const SIDECAR_HEADER_BYTES = 64;
 const MAGIC = 'TANDMIDX';
@@ -41,8 +41,10 @@ export interface SidecarFacts {
   readonly storeId: string;
 }
 
+type WholeExtent = ExtentSummary & ExtentEntries;
+
 /** The pieces of a sidecar file. */
-export function encodeSidecar(facts: SidecarFacts, extents: Iterable<GrowingExtent>): Buffer[] {
+export function encodeSidecar(facts: SidecarFacts, extents: Iterable<WholeExtent>): Buffer[] {
   const rows = [...extents].map((extent) => ({ extent, hash: extentHash(extent.topic, extent.partition) }));
   rows.sort((a, b) => a.hash - b.hash);
   const nameAt = new Map<string, number>();
@@ -88,7 +90,7 @@ function encodeHeader(facts: SidecarFacts, rows: number, nameBytes: number): Buf
 }
 
 /** Returns where they end. */
-function encodeEntries(extent: GrowingExtent, target: Buffer, start: number): number {
+function encodeEntries(extent: WholeExtent, target: Buffer, start: number): number {
   const { count, positions, bytesBefore, firstOffsets } = extent;
   // Hundreds of thousands at a time: whole numbers at once (little-endian, as all platforms that there are).
   const words = new Uint32Array(target.buffer, target.byteOffset + start, count * ENTRY_WORDS);
@@ -105,7 +107,7 @@ function encodeEntries(extent: GrowingExtent, target: Buffer, start: number): nu
 function writeRow(
   directory: Buffer,
   at: number,
-  extent: GrowingExtent,
+  extent: WholeExtent,
   nameAt: number,
   entries: { readonly position: number; readonly checksum: number },
 ): void {
@@ -183,6 +185,10 @@ export class SidecarDirectory {
       if (this.#directory.readUInt32LE(at + 8) === partition && this.#topicAt(at) === topic) return row;
     }
     return -1;
+  }
+
+  get bytes(): number {
+    return this.#directory.length;
   }
 
   hashOf(row: number): number {
