@@ -3,6 +3,7 @@
  *
  *   tools/   types, lint, dead code, the project's laws, docs that match the code, the packed package
  *   src/     unit tests and the conformance suite of every engine; afterwards the gate that proves that it ran
+ *   client/  the client library against real nodes, in Node and in a browser
  *   chaos/   real processes, kill -9 under load     examples/, bench/   run with tiny input
  *
  * Skipped tests are listed before the summary. With CI set, a skip is a failure.
@@ -15,7 +16,7 @@ import { spec as SpecReporter } from 'node:test/reporters';
 import { gateProblems } from '../../src/engines/conformance/gate.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
-const FOLDERS = ['tools', 'src', 'examples', 'bench', 'chaos'];
+const FOLDERS = ['tools', 'src', 'client', 'examples', 'bench', 'chaos'];
 /** Where the cases of the conformance suite are declared, whichever engine runs them. */
 const CONFORMANCE_RUN = join(ROOT, 'src', 'engines', 'conformance', 'run-conformance.ts');
 const CONCURRENCY = 2;

@@ -45,7 +45,9 @@ export const IMPORTS_ALLOWED: { readonly [stage: string]: readonly string[] } = 
     'telemetry',
     'config',
   ],
-  cli: ['core', 'config', 'topology'],
+  cli: ['core', 'config', 'topology', 'client'],
+  /** A package of its own that browsers run too: it imports nothing, no module of Node's either. */
+  client: [],
   /** The package's public door. */
   index: ['core', 'config', 'consumers', 'topology', 'engines', 'engines/conformance'],
 };
@@ -54,6 +56,7 @@ export const IMPORTS_ALLOWED: { readonly [stage: string]: readonly string[] } = 
 export const ENTRY_POINTS: readonly RegExp[] = [
   /^src\/index\.ts$/,
   /^src\/cli\/main\.ts$/,
+  /^client\/src\/index\.ts$/,
   /^(bench|chaos|examples|tools)\//,
   /\.(test|bench)\.ts$/,
 ];
@@ -80,11 +83,16 @@ export const FUNCTION_LINES_MAX = 70;
 /** Tests and measurements. */
 export const isTest = (path: string): boolean => /\.(test|bench)\.ts$/.test(path);
 export const isTestSupport = (path: string): boolean => TEST_SUPPORT.some((pattern) => pattern.test(path));
-export const isProduction = (path: string): boolean => path.startsWith('src/') && !isTest(path) && !isTestSupport(path);
+export const isProduction = (path: string): boolean =>
+  (path.startsWith('src/') || path.startsWith('client/src/')) && !isTest(path) && !isTestSupport(path);
 
-/** `src/listeners/tcp/framer.ts` -> `listeners`; `src/engines/memory/x.ts` -> `engines/memory`; `src/index.ts` -> `index`. */
+/** Packages of this project, by the name under which others import them, and the stage that they are. */
+export const PACKAGES: { readonly [name: string]: string } = { 'tandem-client': 'client' };
+
+/** `src/listeners/tcp/framer.ts` -> `listeners`; `src/engines/memory/x.ts` -> `engines/memory`; `src/index.ts` -> `index`; `client/src/x.ts` -> `client`. */
 export function stageOf(path: string): string | undefined {
   const [root, first, second, third] = path.split('/');
+  if (root === 'client' && first === 'src') return 'client';
   if (root !== 'src' || first === undefined) return undefined;
   if (second === undefined) return first.replace(/\.ts$/, '');
   return first === 'engines' && third !== undefined ? `engines/${second}` : first;

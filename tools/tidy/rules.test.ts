@@ -57,6 +57,10 @@ test('the matrix: engines know only core, push and rpc not each other, nobody th
   from('src/core/x.ts', '../config/y.ts');
   from('src/topology/x.ts', '../cli/y.ts');
   from('src/cli/x.ts', '../ingest/y.ts');
+  from('src/ingest/x.ts', 'tandem-client');
+  from('client/src/x.ts', '../../src/core/y.ts');
+  from('client/src/x.ts', 'node:net');
+  silent(importMatrix, { 'src/cli/x.ts': "import { connect } from 'tandem-client';" });
   from('src/core/x.ts', '../../tools/y.ts');
   fires(importMatrix, { 'src/stuff/x.ts': 'export {};' }, 'src/stuff/x.ts', 1, /not a stage/);
 });

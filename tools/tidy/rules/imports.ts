@@ -1,5 +1,5 @@
 /** Data flows right, types flow left: the import matrix, cycles, and files that nothing reaches. */
-import { ENTRY_POINTS, IMPORTS_ALLOWED, isProduction, isTest, isTestSupport, stageOf } from '../layout.ts';
+import { ENTRY_POINTS, IMPORTS_ALLOWED, isProduction, isTest, isTestSupport, PACKAGES, stageOf } from '../layout.ts';
 import type { Rule, SourceFile, Violation } from '../source-file.ts';
 
 export const importMatrix: Rule = (files) =>
@@ -15,14 +15,16 @@ export const importMatrix: Rule = (files) =>
           `src/${stage} is not a stage of the design; put the file into one (see tools/tidy/layout.ts)`,
         ),
       ];
-    return file.imports.flatMap(({ target, line }) => {
-      const other = target === undefined ? undefined : (stageOf(target) ?? 'outside src');
+    return file.imports.flatMap(({ specifier, target, line }) => {
+      if (target === undefined && stage === 'client')
+        return [violation(file, line, `client may not import ${specifier}: browsers run it as it is`)];
+      const other = target === undefined ? PACKAGES[specifier] : (stageOf(target) ?? 'outside src');
       if (other === undefined || other === stage || allowed.includes(other)) return [];
       return [
         violation(
           file,
           line,
-          `${stage} may not import ${other} (${target}); use a contract in core/contracts, and let topology/ connect the two`,
+          `${stage} may not import ${other} (${specifier}); use a contract in core/contracts, and let topology/ connect the two`,
         ),
       ];
     });
@@ -76,7 +78,7 @@ export const noUnreachedFiles: Rule = (files) => {
     graph,
   );
   return files
-    .filter(({ path }) => path.startsWith('src/') && !isTest(path))
+    .filter(({ path }) => stageOf(path) !== undefined && !isTest(path))
     .filter(({ path }) => !fromPrograms.has(path) && !(isTestSupport(path) && fromTests.has(path)))
     .map((file) =>
       violation(
