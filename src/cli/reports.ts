@@ -24,6 +24,7 @@ export interface NodeReport {
     readonly antiFlap: { readonly takeoversInWindow: number; readonly delayMs: number; readonly reason: string };
   };
   readonly listeners: readonly { readonly url: string; readonly host: string; readonly port: number }[];
+  readonly fronts: NodeReport['slots'];
   readonly slots: readonly {
     readonly slot: number;
     readonly pid: number | null;

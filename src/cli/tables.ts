@@ -4,9 +4,10 @@ import { bytesText, countText, durationText, styled, table } from './terminal.ts
 
 export function statusText(report: NodeReport, nowMs: number): string {
   const { name, role, term, isReady, reason, slots, listeners, engine, uptimeMs, pausedConsumers } = report;
+  const fronts = report.fronts.map((front) => ({ ...front, slot: `front ${front.slot}` }));
   const notReady = role === 'standby' ? reason : `${styled('red', 'not ready')}: ${reason}`;
   const ready = isReady ? `${styled('green', 'ready')}: ${reason}` : notReady;
-  const rows = slots.map(({ slot, pid, term: slotTerm, state, restarts, connections, sinceMs }) => [
+  const rows = [...slots, ...fronts].map(({ slot, pid, term: slotTerm, state, restarts, connections, sinceMs }) => [
     slot,
     pid ?? '-',
     state,

@@ -1,6 +1,7 @@
 /**
  * The keeper: the parent process of a node. Forks and watches the workers; while the node is active it holds the addresses, hands accepted
- * connections over, and rolls out a changed configuration. Runs no user code and touches no records, so that it is small and has nothing to
+ * connections over, and rolls out a changed configuration. With fronts (active-active) it holds the addresses and serves all the time, and
+ * only the slots come and go. Runs no user code and touches no records, so that it is small and has nothing to
  * crash of. Whether the node is active is not its decision: `activate` and `deactivate` are called by whoever holds the right.
  *
  * Promises: an address once bound refuses nobody until the node is no longer active; a slot has at most one live process; a dead worker is
@@ -16,10 +17,11 @@ import { AddressBindings, addressKeys } from './address-bindings.ts';
 import { ConnectionSpread } from './connection-spread.ts';
 import { HeartbeatWatch } from './heartbeat.ts';
 import type { Question } from './ipc.ts';
+import { type KeeperStatus, statusOf } from './keeper-status.ts';
 import { BIND_PATIENCE_MS, BIND_RETRY_MS, COMMAND_TIMEOUT_MS, HEARTBEAT_MS, type KeeperPlan } from './plan.ts';
 import type { ProcessRoll } from './process-roll.ts';
 import { type ActiveRight, Roster } from './roster.ts';
-import type { Generation, WorkerProcess, WorkerState } from './worker-process.ts';
+import type { Generation, WorkerProcess } from './worker-process.ts';
 
 export interface KeeperOptions {
   readonly plan: KeeperPlan;
@@ -34,41 +36,6 @@ export interface KeeperOptions {
   readonly onChange?: () => void;
 }
 
-export interface SlotStatus {
-  readonly slot: number;
-  readonly pid: number | null;
-  readonly term: number;
-  readonly state: WorkerState | 'vacant';
-  readonly restarts: number;
-  readonly connections: number;
-  /** Unix ms of the latest change of state. */
-  readonly sinceMs: number;
-  /** Why its store takes no appends; null: it does. */
-  readonly storeProblem: string | null;
-  /** How near it is to its limits, 0 to 1. */
-  readonly pressure: number;
-}
-
-export interface ListenerStatus {
-  readonly url: string;
-  readonly host: string;
-  /** The bound port. */
-  readonly port: number;
-}
-
-export interface KeeperStatus {
-  readonly slots: readonly SlotStatus[];
-  readonly sparePids: readonly number[];
-  readonly listeners: readonly ListenerStatus[];
-  readonly connections: { readonly accepted: number; readonly waiting: number; readonly refused: number };
-  readonly generation: number;
-  readonly isStopping: boolean;
-  /** The node has the right to be active and its slots are, or are being, served. */
-  readonly isActive: boolean;
-  /** A process is ready for every slot that has none. */
-  readonly isWarm: boolean;
-}
-
 /** What the workers said to a question to all. */
 export interface SlotAnswers {
   readonly answers: readonly { readonly slot: number; readonly result: unknown }[];
@@ -79,7 +46,9 @@ export class Keeper {
   readonly #options: KeeperOptions;
   readonly #bindings: AddressBindings;
   readonly #spread: ConnectionSpread;
+  /** Of the slots. */
   readonly #roster: Roster;
+  readonly #fronts: Roster | undefined;
   #plan: KeeperPlan;
   #health: Health;
   #beats: NodeJS.Timeout | undefined;
@@ -94,30 +63,30 @@ export class Keeper {
     this.#plan = plan;
     this.#health = { isReady: false, role: 'standby', term: 0, reason: 'starting' };
     this.#bindings = new AddressBindings((addressKey, socket) => this.#accept(addressKey, socket));
-    this.#spread = new ConnectionSpread(() => this.#roster.serving, nowMs);
-    this.#roster = new Roster({
-      workers: plan.workers,
-      generation: generationOf(plan, 1),
-      workerEntry,
-      roll: options.roll,
-      logger,
-      nowMs,
-      events: {
-        health: () => this.#health,
-        pausedConsumers: () => options.pausedConsumers?.() ?? [],
-        onServing: (worker) => this.#opened(worker),
-        onUndelivered: (connections) => {
-          for (const connection of connections) this.#spread.offer(connection);
+    this.#spread = new ConnectionSpread(() => this.#takers, nowMs);
+    const rosterOf = (isOfFronts: boolean): Roster =>
+      new Roster({
+        ...{ isOfFronts, workers: plan.workers, generation: generationOf(plan, 1), workerEntry },
+        ...{ roll: options.roll, logger, nowMs },
+        events: {
+          health: () => this.#health,
+          pausedConsumers: () => options.pausedConsumers?.() ?? [],
+          onServing: () => this.#opened(),
+          onUndelivered: (connections) => {
+            for (const connection of connections) this.#spread.offer(connection);
+          },
+          onStartFailed: (error) => this.#failStart(error),
+          onChange: () => options.onChange?.(),
         },
-        onStartFailed: (error) => this.#failStart(error),
-        onChange: () => options.onChange?.(),
-      },
-    });
+      });
+    this.#roster = rosterOf(false);
+    this.#fronts = plan.hasFronts ? rosterOf(true) : undefined;
   }
 
   /** Binds all addresses; connections wait until workers serve. Errors: TANDEM_LISTEN_FAILED (data.problems: all that could not be bound). */
   async bind(): Promise<void> {
     await this.#bindings.add(this.#plan.listen);
+    this.#shareDatagrams();
   }
 
   /** Forks a process for every slot; they load and wait. Idempotent. */
@@ -125,7 +94,16 @@ export class Keeper {
     if (this.#beats !== undefined) return;
     const watch = new HeartbeatWatch<WorkerProcess>(nowMs());
     this.#beats = setInterval(() => this.#killHung(watch), HEARTBEAT_MS);
-    this.#roster.start();
+    for (const roster of this.#rosters) roster.start();
+  }
+
+  /** With fronts: binds what is not bound and serves clients from here on. Resolves when every front serves. Errors: as `activate`. */
+  async serveFronts(): Promise<void> {
+    const fronts = this.#fronts;
+    if (fronts === undefined) return;
+    fronts.grantSlots({ nodeTerm: 0, issueTerm: () => 0 });
+    const isServing = (): boolean => fronts.serving.length === fronts.slots.length;
+    await Promise.all([this.bind(), this.#unlessStartFails(fronts.until(() => this.#isStopping || isServing()))]);
   }
 
   /** Resolves when a process is ready for every slot. Errors: the first one of a process that could not load (TANDEM_HANDLER_INVALID, ...). */
@@ -145,7 +123,8 @@ export class Keeper {
     const serving = this.#unlessStartFails(
       roster.until(() => this.#isStopping || this.#isComplete || !roster.hasRight),
     );
-    const [bound, served] = await Promise.allSettled([this.#bindPatiently(), serving]);
+    const binding = this.#fronts === undefined ? this.#bindPatiently() : undefined;
+    const [bound, served] = await Promise.allSettled([binding, serving]);
     const failed = bound.status === 'rejected' ? bound : served.status === 'rejected' ? served : undefined;
     if (failed === undefined && (roster.hasRight || this.#isStopping)) return;
     await this.cut('the node could not become active');
@@ -155,7 +134,7 @@ export class Keeper {
   /** The node is no longer active: refuses new connections, then finishes and answers what is in hand. Resolves when no slot has a process. */
   async deactivate(drainTimeoutMs: number): Promise<DrainedLoad> {
     const workers = this.#roster.started;
-    this.#closeAddresses();
+    if (this.#fronts === undefined) this.#closeAddresses();
     await this.#roster.drainSlots(drainTimeoutMs);
     const sum = (field: keyof DrainedLoad): number =>
       workers.reduce((total, { drainedLoad }) => total + drainedLoad[field], 0);
@@ -164,7 +143,7 @@ export class Keeper {
 
   /** As `deactivate`, by force and at once. */
   async cut(reason: string): Promise<void> {
-    this.#closeAddresses();
+    if (this.#fronts === undefined) this.#closeAddresses();
     await this.#roster.killSlots(reason);
   }
 
@@ -187,6 +166,8 @@ export class Keeper {
       this.#options.onChange?.();
       this.#closeAddresses();
     }
+    // Fronts first: what they have in hand, the slots answer.
+    await this.#fronts?.end(this.#plan.workers.drainTimeoutMs);
     await this.#roster.end(this.#plan.workers.drainTimeoutMs);
     clearInterval(this.#beats);
   }
@@ -202,18 +183,23 @@ export class Keeper {
     this.#stopped.resolve();
     this.#closeAddresses();
     clearInterval(this.#beats);
-    this.#roster.killAll(reason);
+    for (const roster of this.#rosters) roster.killAll(reason);
   }
 
   /** Told to every worker, now and when it begins to serve. */
   setHealth(health: Health): void {
     this.#health = health;
-    for (const worker of this.#roster.serving) worker.tellHealth(health);
+    for (const roster of this.#rosters) for (const worker of roster.serving) worker.tellHealth(health);
   }
 
-  /** Asks every serving worker. Never rejects. */
+  /** Asks every worker that serves a slot. Never rejects. */
   ask(question: Question): Promise<SlotAnswers> {
     return answersOf(this.#roster.serving, (worker) => worker.ask(question));
+  }
+
+  /** Asks every front. Never rejects. */
+  askFronts(question: Question): Promise<SlotAnswers> {
+    return answersOf(this.#fronts?.serving ?? [], (worker) => worker.ask(question));
   }
 
   /**
@@ -243,18 +229,9 @@ export class Keeper {
   get status(): KeeperStatus {
     const { accepted, waiting, refused } = this.#spread;
     return {
-      slots: this.#roster.slots.map(({ index, worker, term, restarts, sinceMs }) => ({
-        slot: index,
-        pid: worker?.pid ?? null,
-        term,
-        state: worker?.state ?? 'vacant',
-        restarts,
-        connections: worker?.connections ?? 0,
-        sinceMs,
-        storeProblem: worker?.storeProblem ?? null,
-        pressure: worker?.pressure ?? 0,
-      })),
-      sparePids: this.#roster.spares.map(({ pid }) => pid),
+      slots: this.#roster.slots.map(statusOf),
+      fronts: this.#fronts?.slots.map(statusOf) ?? [],
+      sparePids: this.#rosters.flatMap(({ spares }) => spares.map(({ pid }) => pid)),
       listeners: this.#bindings.all.map(({ address: { url, host }, port }) => ({ url, host, port })),
       connections: { accepted, waiting, refused },
       generation: this.#roster.generation.number,
@@ -262,6 +239,15 @@ export class Keeper {
       isActive: this.#roster.hasRight,
       isWarm: this.#roster.isWarm,
     };
+  }
+
+  get #rosters(): readonly Roster[] {
+    return this.#fronts === undefined ? [this.#roster] : [this.#roster, this.#fronts];
+  }
+
+  /** Who serves clients. */
+  get #takers(): readonly WorkerProcess[] {
+    return (this.#fronts ?? this.#roster).serving;
   }
 
   get #isComplete(): boolean {
@@ -296,13 +282,19 @@ export class Keeper {
     this.#spread.accept({ addressKey, socket });
   }
 
-  #opened(worker: WorkerProcess): void {
-    for (const binding of this.#bindings.all) worker.share(binding);
+  #opened(): void {
+    this.#shareDatagrams();
     this.#spread.offerWaiting();
   }
 
+  /** Each socket once with each worker that serves clients, whichever of the two came first. */
+  #shareDatagrams(): void {
+    for (const worker of this.#takers) for (const binding of this.#bindings.all) worker.share(binding);
+  }
+
   #killHung(watch: HeartbeatWatch<WorkerProcess>): void {
-    for (const worker of watch.check(nowMs(), this.#roster.processes)) {
+    const processes = this.#rosters.flatMap((roster) => roster.processes);
+    for (const worker of watch.check(nowMs(), processes)) {
       const silentMs = Math.round(nowMs() - worker.lastBeatMs);
       this.#options.logger.error('worker_hung', { slot: worker.slotIndex, pid: worker.pid, silentMs });
       worker.kill('no heartbeat');
@@ -311,26 +303,29 @@ export class Keeper {
 
   async #rollOut(plan: KeeperPlan): Promise<void> {
     if (this.#isStopping) throw new TandemError('TANDEM_DRAINING');
-    const { logger } = this.#options;
-    const roster = this.#roster;
-    if (plan.workers.count !== roster.slots.length)
+    if (plan.workers.count !== this.#roster.slots.length)
       throw new TandemError('TANDEM_CONFIG_INVALID', { detail: 'workers: another number of workers needs a restart' });
-    const isActive = roster.hasRight;
-    const added = isActive ? await this.#bindings.add(plan.listen) : [];
-    let trial: WorkerProcess;
+    const isServing = (this.#fronts ?? this.#roster).hasRight;
+    const added = isServing ? await this.#bindings.add(plan.listen) : [];
+    const generation = generationOf(plan, this.#roster.generation.number + 1);
+    const trials: WorkerProcess[] = [];
     try {
-      trial = await roster.tryGeneration(generationOf(plan, roster.generation.number + 1));
+      for (const roster of this.#rosters) trials.push(await roster.tryGeneration(generation));
     } catch (error) {
       this.#bindings.remove(added);
       throw error;
     }
     this.#plan = plan;
-    roster.adopt(trial);
+    for (const [i, roster] of this.#rosters.entries()) roster.adopt(trials[i] as WorkerProcess);
     this.#closeUnlisted(plan);
-    for (const slot of isActive ? roster.slots : []) {
-      await roster.replace(slot, plan.workers.drainTimeoutMs);
+    for (const roster of this.#rosters) await this.#replaceAll(roster, plan.workers.drainTimeoutMs);
+  }
+
+  async #replaceAll(roster: Roster, drainTimeoutMs: number): Promise<void> {
+    for (const slot of roster.hasRight ? roster.slots : []) {
+      await roster.replace(slot, drainTimeoutMs);
       if (this.#isStopping) throw new TandemError('TANDEM_DRAINING');
-      logger.info('slot_replaced', { slot: slot.index, generation: roster.generation.number });
+      this.#options.logger.info('slot_replaced', { slot: slot.index, generation: roster.generation.number });
     }
   }
 

@@ -25,6 +25,8 @@ export interface WorkerLimits {
 }
 
 export interface KeeperPlan {
+  /** Clients are served by fronts, active or not, and slots' workers serve none (mode active-active). */
+  readonly hasFronts: boolean;
   readonly listen: readonly ListenAddress[];
   readonly workers: WorkerLimits;
   /** Handed to the workers as it is: plain data. */

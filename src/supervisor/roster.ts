@@ -31,6 +31,8 @@ export interface RosterOptions {
   readonly workers: WorkerLimits;
   readonly generation: Generation;
   readonly workerEntry: URL;
+  /** Its slots are fronts: places of workers that serve clients and own nothing. */
+  readonly isOfFronts: boolean;
   /** Where processes are written down for the next keeper. */
   readonly roll: ProcessRoll | undefined;
   readonly logger: Logger;
@@ -219,9 +221,11 @@ export class Roster {
     // Loading takes a core for a while: the spare is forked when no slot waits for one or opens.
     const isSettled = this.slots.every(({ worker }) => worker?.hadServed === true);
     const promising = [...this.#pool].filter((spare) => spare.isPromising(nowMs)).length;
-    const missing = left.length + (this.#isBarrierPassed && isSettled ? 1 : 0) - promising;
-    // After a failed load one at a time, until one has loaded.
-    const forks = this.#hasLoadFailed ? Math.min(missing, this.#pool.size === 0 ? 1 : 0) : missing;
+    const hasSpare = !this.#options.isOfFronts && this.#isBarrierPassed && isSettled;
+    const missing = left.length + (hasSpare ? 1 : 0) - promising;
+    // After a failed load one at a time, until one has loaded; those that had loaded before do not count.
+    const isLoading = [...this.#pool].some(({ state }) => state === 'loading');
+    const forks = this.#hasLoadFailed ? Math.min(missing, isLoading ? 0 : 1) : missing;
     if (this.#forkNotBeforeMs <= nowMs) for (let i = 0; i < forks; i++) this.#fork(this.#generation, this.#pool);
     this.#wakeAt([this.#forkNotBeforeMs, ...left.map(({ vacantUntilMs }) => vacantUntilMs)], nowMs);
     this.#changed();
@@ -258,7 +262,8 @@ export class Roster {
     const assign = (term: number): void => {
       if (slot.worker !== worker || worker.state !== 'loaded') return;
       slot.term = term;
-      worker.assign({ slot: slot.index, slots: this.slots.length, nodeTerm, slotTerm: term });
+      const { isOfFronts: isFront } = this.#options;
+      worker.assign({ isFront, slot: slot.index, slots: this.slots.length, nodeTerm, slotTerm: term });
     };
     void Promise.resolve()
       .then(issueTerm)

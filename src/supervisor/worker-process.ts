@@ -82,6 +82,7 @@ export class WorkerProcess implements Heart, ConnectionTaker {
   #given = 0;
   #inTransit = new Map<number, AcceptedConnection>();
   #isStarted = false;
+  readonly #shared = new Set<Binding>();
   #questions = new Map<number, PendingQuestion>();
   #questionCount = 0;
   #failure: TandemError | undefined;
@@ -171,10 +172,12 @@ export class WorkerProcess implements Heart, ConnectionTaker {
     this.#send({ kind: 'connection', id, listener }, connection.socket);
   }
 
+  /** Each binding once. */
   share(binding: Binding): void {
     const listener = this.listenerIndex(binding.key);
-    if (listener !== undefined && binding.datagrams !== undefined)
-      this.#send({ kind: 'datagrams', listener }, binding.datagrams);
+    if (listener === undefined || binding.datagrams === undefined || this.#shared.has(binding)) return;
+    this.#shared.add(binding);
+    this.#send({ kind: 'datagrams', listener }, binding.datagrams);
   }
 
   /** Errors: TANDEM_WORKER_LOST (died or no answer in time) and what the worker rejects with. */

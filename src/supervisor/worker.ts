@@ -78,7 +78,7 @@ class Worker {
         await this.#builder.preload(message.config);
         return this.#link.send({ kind: 'loaded' });
       case 'assign':
-        process.title = `tandem worker ${message.slot.slot}`;
+        process.title = `tandem ${message.slot.isFront ? 'front' : 'worker'} ${message.slot.slot}`;
         await this.#builder.open(message.slot);
         return this.#link.send({ kind: 'recovered' });
       case 'serve':

@@ -7,7 +7,7 @@ import type { Health } from '../core/contracts/health.ts';
 import type { MetricSample } from '../core/contracts/telemetry.ts';
 import type { ConsumerCommand } from '../core/contracts/worker.ts';
 import { TandemError } from '../core/errors.ts';
-import type { Keeper } from '../supervisor/keeper.ts';
+import type { Keeper, SlotAnswers } from '../supervisor/keeper.ts';
 import { createProcessMetrics } from '../telemetry/process-metrics.ts';
 import { labelled, renderPrometheus } from '../telemetry/prometheus.ts';
 import { ConsumerCommands } from './consumer-commands.ts';
@@ -100,8 +100,14 @@ export class AdminView implements AdminBackend {
   }
 
   async #workerSamples(): Promise<MetricSample[]> {
-    const { answers } = await this.#options.keeper.ask({ about: 'metrics' });
-    return answers.flatMap(({ slot, result }) => labelled(result as MetricSample[], 'slot', String(slot)));
+    const { keeper } = this.#options;
+    const [slots, fronts] = await Promise.all([
+      keeper.ask({ about: 'metrics' }),
+      keeper.askFronts({ about: 'metrics' }),
+    ]);
+    const samples = ({ answers }: SlotAnswers, prefix: string): MetricSample[] =>
+      answers.flatMap(({ slot, result }) => labelled(result as MetricSample[], 'slot', `${prefix}${slot}`));
+    return [...samples(slots, ''), ...samples(fronts, 'front-')];
   }
 
   #keeperSamples(): MetricSample[] {

@@ -12,8 +12,8 @@ import { asTandemError, TandemError } from '../core/errors.ts';
 import { systemClock } from '../core/ports/clock.ts';
 import { systemRandom } from '../core/ports/random.ts';
 import { createAuthenticator } from '../sessions/permissions.ts';
-import type { ListenerStatus } from '../supervisor/keeper.ts';
 import { Keeper } from '../supervisor/keeper.ts';
+import type { ListenerStatus } from '../supervisor/keeper-status.ts';
 import { obeySignals } from '../supervisor/signals.ts';
 import { logLevel } from '../telemetry/log-level.ts';
 import { createLogger } from '../telemetry/logger.ts';
@@ -132,6 +132,7 @@ class Node {
       return await ended;
     } catch (error) {
       await this.#keeper.stop();
+      await this.#elector.stop();
       throw error;
     } finally {
       this.#health.stop();
@@ -153,6 +154,7 @@ class Node {
     await this.#elector.start();
     await this.#keeper.warmed();
     await Promise.race([settled.promise, this.#keeper.stopped]);
+    await this.#keeper.serveFronts();
   }
 
   /** Every address that cannot be bound is named at once. */
@@ -175,7 +177,8 @@ class Node {
   }
 
   #tellReady(): void {
-    const { role, peers } = this.#elector.status();
+    const { peers } = this.#elector.status();
+    const { role } = this.#health.current;
     const { listeners } = this.#keeper.status;
     const adminPort = this.#adminPort as number;
     const activeName = peers.find(({ facts }) => facts.role === 'active')?.facts.name ?? null;

@@ -7,7 +7,7 @@ export function planOf(config: TandemConfig): KeeperPlan {
   const listen = config.listen.map(({ protocol, host, port, url }: ListenConfig) => {
     return { transport: protocol === 'udp' ? 'datagram' : 'stream', host, port, url } as const;
   });
-  return { listen, workers: config.workers, config };
+  return { hasFronts: config.cluster.mode === 'active-active', listen, workers: config.workers, config };
 }
 
 /** What the keeper itself runs with cannot change while it runs. Errors: TANDEM_CONFIG_INVALID naming every such change. */

@@ -38,10 +38,11 @@ export class NodeHealth {
     this.#isUpdating = true;
     const { keeper, elector, logger } = this.#options;
     const before = this.#current;
-    const next = this.#decide();
+    const own = this.#decide();
+    const next = keeper.status.fronts.length === 0 ? own : this.#decideForFronts(own);
     this.#current = next;
     const { isWarm } = keeper.status;
-    if (next.role === 'active') elector.setReadiness(next.isReady, next.reason);
+    if (own.role === 'active') elector.setReadiness(own.isReady, own.reason);
     else elector.setReadiness(isWarm, isWarm ? 'ready to take over' : 'its workers are starting');
     this.#isUpdating = false;
     if (next.isReady === before.isReady && next.role === before.role && next.reason === before.reason) return;
@@ -65,6 +66,22 @@ export class NodeHealth {
       roleReason: reason,
       isHandingOver: role === 'active' && !isActive,
       storeProblem: this.#storeProblem ?? reported,
+    });
+  }
+
+  /** With fronts every node serves, as long as some node, this one or another, serves the store. */
+  #decideForFronts(own: Health): Health {
+    const { keeper, elector } = this.#options;
+    const { fronts, isStopping } = keeper.status;
+    const holder = elector.status().peers.find(({ facts }) => facts.role === 'active')?.facts;
+    const isServed = own.role === 'active' ? own.isReady : holder?.isReady === true;
+    const missing = own.role === 'active' ? own.reason : 'no node serves the store now';
+    return decideHealth({
+      ...{ role: 'active', roleReason: '', isHandingOver: false, isStopping },
+      term: own.role === 'active' ? own.term : (holder?.term ?? 0),
+      slots: fronts.length,
+      serving: fronts.filter(({ state }) => state === 'serving').length,
+      storeProblem: isServed ? undefined : missing,
     });
   }
 

@@ -5,6 +5,8 @@ import type { MetricSource } from './telemetry.ts';
 
 /** Which worker of the node this is. A slot outlives its processes: a new process for the same slot has a higher term. */
 export interface WorkerSlot {
+  /** It serves clients only, and reaches the partitions' owners in whichever node they are; `slot` is its number among its node's fronts. */
+  readonly isFront: boolean;
   readonly slot: number;
   readonly slots: number;
   /** The node's own term (its right to be active). */

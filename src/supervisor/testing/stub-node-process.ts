@@ -35,7 +35,7 @@ export function planOf(
     restartWindowMs: 60_000,
     drainTimeoutMs: 1000,
   };
-  return { listen, workers: { ...limits, ...workers }, config };
+  return { hasFronts: false, listen, workers: { ...limits, ...workers }, config };
 }
 
 /** A keeper in this process. */
