@@ -231,3 +231,14 @@ test('cut while it becomes active: the processes are killed and activate says so
   assert.deepEqual(pids.filter(isAlive), []);
   assert.deepEqual(keeper.status.listeners, []);
 });
+
+test('a standby that loses a warm process forks another one, though the others are well', async (t) => {
+  const keeper = createKeeper(t, planOf({ count: 2 }));
+  keeper.start();
+  await keeper.warmed();
+  const killed = keeper.status.sparePids[0] as number;
+  process.kill(killed, 'SIGKILL');
+  await until('it is lost', () => !keeper.status.sparePids.includes(killed));
+  await keeper.warmed();
+  assert.equal(keeper.status.sparePids.length, 2);
+});
