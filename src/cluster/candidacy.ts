@@ -6,6 +6,7 @@ import type { Timer } from '../core/ports/clock.ts';
 import type { ElectorOptions } from './elector-options.ts';
 import { HangWatch } from './hang-watch.ts';
 import { Pace } from './pace.ts';
+import type { LeaseHolding } from './lease-holding.ts';
 import type { PeerBook } from './peer-book.ts';
 import type { Succession, Tenure } from './tenure.ts';
 
@@ -15,6 +16,9 @@ const OWN_STALL_PART = 0.25;
 const COURTESY_POLLS = 2;
 
 export interface Candidate {
+  readonly book: PeerBook;
+  readonly tenure: Tenure;
+  readonly holding: LeaseHolding;
   /** Stands by, perhaps with a question to the store under way. */
   readonly isCandidate: () => boolean;
   readonly isReady: () => boolean;
@@ -28,6 +32,7 @@ export class Candidacy {
   readonly #options: ElectorOptions;
   readonly #book: PeerBook;
   readonly #tenure: Tenure;
+  readonly #holding: LeaseHolding;
   readonly #candidate: Candidate;
   readonly #pace: Pace;
   readonly #hangs: HangWatch | undefined;
@@ -37,10 +42,12 @@ export class Candidacy {
   #vacantSinceMs: number | undefined;
   #preparedBy: string | undefined;
 
-  constructor(options: ElectorOptions, book: PeerBook, tenure: Tenure, candidate: Candidate) {
+  constructor(options: ElectorOptions, candidate: Candidate) {
+    const { book, tenure, holding } = candidate;
     this.#options = options;
     this.#book = book;
     this.#tenure = tenure;
+    this.#holding = holding;
     this.#candidate = candidate;
     this.#pace = new Pace(options.random, options.timers.pollMs);
     if (options.provesDeath) this.#hangs = new HangWatch(options, book, { ...candidate, onFree: () => this.hurry() });
@@ -116,8 +123,8 @@ export class Candidacy {
   async isHeldBack(): Promise<boolean> {
     const holdMs = this.#holdMs();
     if (holdMs === 0) return false;
-    const { leases, leaseName, clock, self } = this.#options;
-    const held = await leases.holder(leaseName);
+    const { clock, self } = this.#options;
+    const held = await this.#holding.holder();
     const nowMs = clock.monotonicMs();
     if (held !== undefined) this.#vacantSinceMs = undefined;
     else this.#vacantSinceMs ??= nowMs;

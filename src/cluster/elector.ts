@@ -79,7 +79,10 @@ export class Elector {
     this.#promoteBackOff = new BackOff(random, PROMOTE_RETRY_FIRST_MS, PROMOTE_RETRY_MS_MAX);
     const onLost = (reason: string): void => this.#lose(reason);
     this.#holding = new LeaseHolding({ leases, provesDeath, leaseName, holder: self.holder, timers, clock, onLost });
-    this.#candidacy = new Candidacy(options, this.#book, this.#tenure, {
+    this.#candidacy = new Candidacy(options, {
+      book: this.#book,
+      tenure: this.#tenure,
+      holding: this.#holding,
       isCandidate: () => this.#standing.phase === 'standby' || this.#standing.phase === 'acquiring',
       isReady: () => this.#standing.isReady,
       attempt: () => this.#attemptOnce(),
@@ -174,19 +177,25 @@ export class Elector {
   }
 
   /**
-   * Planned end. If the node is active, the caller has drained it (`NodeDuties.demote`) and nothing writes any more; the lease is released. What
-   * is under way is cut or finished first. Never rejects. Idempotent.
+   * Planned end: no candidate from the call on. What is under way is finished or cut. If the node is active, `drain` is called (NodeDuties.demote;
+   * without it the caller has done that) and the lease is released when it resolves; if it rejects, what is left is cut first. Never rejects.
+   * Idempotent.
    */
-  stop(): Promise<void> {
-    this.#stopping ??= Promise.resolve().then(() => this.#stop());
+  stop(drain?: () => Promise<unknown>): Promise<void> {
+    this.#stopping ??= Promise.resolve().then(() => this.#stop(drain));
     return this.#stopping;
   }
 
-  async #stop(): Promise<void> {
+  async #stop(drain: (() => Promise<unknown>) | undefined): Promise<void> {
+    const { clock } = this.#options;
     this.#candidacy.pause();
     if (this.#standing.phase === 'promoting') this.#lose('the node stops');
     await Promise.allSettled([this.#attempt, this.#ending, this.#switchover.underWay]);
-    this.#standDown('the node stops', 0);
+    const startMs = clock.monotonicMs();
+    if (this.#standing.role === 'active' && drain !== undefined)
+      await drain().catch((error) => this.#loss?.cut ?? this.#cut(`drain failed: ${asTandemError(error).message}`));
+    await this.#ending;
+    this.#standDown('the node stops', clock.monotonicMs() - startMs);
     this.#standing.enter('stopped');
     await this.#holding.release();
   }
@@ -329,7 +338,7 @@ export class Elector {
   }
 
   async #startAlone(): Promise<void> {
-    const { leases, leaseName, provesDeath, clock, timers } = this.#options;
+    const { provesDeath, clock, timers } = this.#options;
     const deadlineMs = clock.monotonicMs() + (provesDeath ? 0 : timers.ttlMs + timers.pollMs);
     let grant = await this.#holding.acquire();
     while (grant === undefined && clock.monotonicMs() < deadlineMs) {
@@ -345,7 +354,7 @@ export class Elector {
       throw this.#startFailure ?? new TandemError('TANDEM_STORE_FAILED', { detail: this.#problem ?? 'no start' });
     }
     this.#standing.enter('stopped');
-    const held = await leases.holder(leaseName);
+    const held = await this.#holding.holder();
     throw new TandemError('TANDEM_DATA_LOCKED', {
       detail: held === undefined ? 'its holder has just ended' : `${held.holder} holds it under term ${held.term}`,
       data: { holder: held?.holder ?? null, term: held?.term ?? null },

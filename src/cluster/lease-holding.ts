@@ -75,6 +75,13 @@ export class LeaseHolding {
     return this.#hold(grant, deadlineMs);
   }
 
+  /** Who holds it, as the store sees it. Errors: what the store answers; TANDEM_STORE_FAILED if it does not answer in time. */
+  holder(): Promise<LeaseGrant | undefined> {
+    const { leases, leaseName, provesDeath, timers, clock } = this.#options;
+    const asked = leases.holder(leaseName);
+    return provesDeath ? asked : inTime(clock, asked, storeTimeoutMs(timers), LATE_STORE);
+  }
+
   /** `drop` and `giveBack`. Nothing is held here from the call on, whatever the store answers. Never rejects. */
   async release(reserveFor?: LeaseReservation): Promise<void> {
     const grant = this.drop();

@@ -248,12 +248,12 @@ export class Switchover {
 
   /** The target did not take it. Waits for a start of our own that is under way, and says who serves. */
   async #notTaken(target: NodeFacts, couldStop: boolean): Promise<TandemError> {
-    const { leases, leaseName, self } = this.#options;
-    const { standing, attempt } = this.#place;
+    const { self } = this.#options;
+    const { standing, holding, attempt } = this.#place;
     await attempt();
     const cause = couldStop ? `${target.name} did not take over in time` : `${self.name} could not stop in time`;
     if (standing.role === 'active') return aborted(`${cause}; ${self.name} serves again under term ${standing.term}`);
-    const held = await leases.holder(leaseName).catch(() => undefined);
+    const held = await holding.holder().catch(() => undefined);
     return aborted(
       held === undefined
         ? `${cause}; nobody serves yet, all standbys try`
