@@ -1,5 +1,6 @@
 /** A worker is killed with -9 under load: time to the next ack of a new connection to the same port. */
 import { connect } from 'node:net';
+import { Values } from '../chaos/evidence/values.ts';
 import { pause, recordOf } from '../chaos/producers/producer.ts';
 import { TcpProducer } from '../chaos/producers/tcp-producer.ts';
 import { atMost, type Bench, type Measure, percentile } from './measure.ts';
@@ -16,7 +17,7 @@ export const failoverBench: Bench = async (say) => {
     const node = await startTandem(workers);
     const load = Array.from({ length: 4 }, (_, i) => {
       const options = { port: node.ports.lines, framing: 'line', hasSequence: true, inFlight: 64 } as const;
-      return new TcpProducer({ name: `load-${i}`, ...options });
+      return new TcpProducer({ name: `load-${i}`, values: new Values(), ...options }).start();
     });
     const times: number[] = [];
     for (let i = 0; i < KILLS; i++) {

@@ -1,209 +1,272 @@
 /**
- * One drill: a node under load from producers over every listener, subscribers and a handler; faults by a seed; then the verdict.
- * What a seed fixes: the kinds of faults, their order and the pauses between them (not the machine's own timing).
+ * One drill: a cluster (or a node alone) under load from producers over every listener, subscribers and handlers; episodes of faults by a seed;
+ * then the verdict over the whole history. Nothing of it is left afterwards, but the folder of one that failed: configs, outputs, data.
  */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Random, seededRandom } from '../src/core/ports/random.ts';
 import { until } from '../src/core/testing/until.ts';
-import { check } from './checker.ts';
-import { NodeUnderTest } from './node-under-test.ts';
-import { HttpProducer } from './producers/http-producer.ts';
-import { identityOf, type Producer, pause } from './producers/producer.ts';
-import { TcpProducer } from './producers/tcp-producer.ts';
-import { UdpProducer } from './producers/udp-producer.ts';
-import { WebSocketProducer } from './producers/websocket-producer.ts';
-import { SseSubscriber } from './readers/sse-subscriber.ts';
-import { WebSocketSubscriber } from './readers/websocket-subscriber.ts';
+import { Clients } from './clients.ts';
+import { ClusterUnderTest } from './cluster-under-test.ts';
+import { type EpisodeReport, runEpisode } from './episode.ts';
+import { Values } from './evidence/values.ts';
+import { openFaultProxy } from './fault-proxy.ts';
+import { FAULT_KINDS, type FaultName, type NamedProxy, type World } from './faults/fault.ts';
+import { HANDLERS, LoopBlocker } from './faults/loop-blocker.ts';
+import { noSmallDisk, SmallDisk } from './faults/small-disk.ts';
+import type { DataPorts } from './node-under-test.ts';
+import { OutageWatch } from './outage-watch.ts';
+import { planEpisodes } from './plan.ts';
+import { pause } from './producers/producer.ts';
+import { readLog } from './read-back.ts';
+import { RoleWatch } from './role-watch.ts';
+import { type DrillResult, judge } from './verdict.ts';
 
 /** After the last fault everything must be through within this. */
 const SETTLE_MS = 45_000;
-
-const CONSUMERS = `consumers:
-  save:
-    topic: data_queue
-    to: ./handlers.mjs
-`;
-const HANDLERS = `import { appendFileSync } from 'node:fs';
-const file = new URL('./handled.txt', import.meta.url);
-export function save(record) {
-  appendFileSync(file, record.partition + ' ' + record.offset + ' ' + record.data.toString().split('|', 1)[0] + '\\n');
-}
-`;
-
-export interface DrillResult {
-  readonly seed: number;
-  readonly faults: readonly string[];
-  readonly acked: number;
-  readonly stored: number;
-  readonly handled: number;
-  readonly breaches: readonly string[];
-}
+const CONSUMERS = 'consumers: { save: { topic: data_queue, to: ./handlers.mjs } }\n';
 
 export interface DrillOptions {
   readonly seed: number;
+  /** 1: a node alone. */
+  readonly nodes: number;
+  /** Of each node. */
   readonly workers: number;
-  readonly faults: number;
+  /** It ends when both are reached. */
+  readonly episodes: number;
+  readonly minutes: number;
+  readonly names: readonly FaultName[];
+  /** Fixed; else one, sometimes two or three. */
+  readonly faultsPerEpisode?: number;
+  /** Over all producers; absent: as fast as answers come. */
+  readonly recordsPerSecond?: number;
+  readonly quietMsMax: number;
+  readonly pauseMsMax: number;
+  readonly nodeHeartbeatTimeoutMs: number;
+  readonly workerHeartbeatTimeoutMs: number;
+  /** Some clients go through a bad network. */
+  readonly hasProxies: boolean;
+  readonly onEpisode?: (episode: EpisodeReport, drill: Drill) => void;
+  readonly onStart?: (drill: Drill) => void;
 }
 
-type Fault = 'worker' | 'keeper' | 'all' | 'hang' | 'restart';
-const FAULTS: readonly Fault[] = ['worker', 'worker', 'keeper', 'all', 'all', 'hang', 'restart'];
+/** Of the faults that were asked for, those that cannot be here, with the reason. */
+export function impossibleFaults({ nodes, hasProxies }: Pick<DrillOptions, 'nodes' | 'hasProxies'>) {
+  const disk = noSmallDisk();
+  return { disk, cluster: nodes > 1 ? undefined : 'a node alone', network: hasProxies ? undefined : 'no proxies' };
+}
 
 export async function runDrill(options: DrillOptions): Promise<DrillResult> {
-  const folder = mkdtempSync(join(tmpdir(), 'tandem-drill-'));
-  writeFileSync(join(folder, 'handlers.mjs'), HANDLERS);
-  writeFileSync(join(folder, 'handled.txt'), '');
-  const node = await NodeUnderTest.create(folder, options.workers, `${CONSUMERS}`);
+  const drill = new Drill(options);
+  const killNow = (): void => drill.killNow();
+  process.once('exit', killNow);
   try {
-    await node.start();
-    const result = await drillOn(node, options);
-    if (result.breaches.length === 0) rmSync(folder, { recursive: true, force: true });
-    return result;
+    await drill.start();
+    options.onStart?.(drill);
+    return await drill.run();
   } finally {
-    await node.killAll();
+    await drill.end();
+    process.off('exit', killNow);
   }
 }
 
-async function drillOn(node: NodeUnderTest, { seed, faults }: DrillOptions): Promise<DrillResult> {
-  const random = seededRandom(seed);
-  const producers = startProducers(node, seed);
-  const subscribers = [
-    { name: 'websocket subscriber', client: new WebSocketSubscriber('websocket subscriber', node.ports.http) },
-    { name: 'sse subscriber', client: new SseSubscriber('sse subscriber', node.ports.http) },
-  ];
-  const done: string[] = [];
-  for (let i = 0; i < faults; i++) {
-    await pause(50 + random.fraction() * 400);
-    done.push(await injectFault(node, random));
+interface Running {
+  readonly world: World;
+  readonly clients: Clients;
+  readonly outages: OutageWatch;
+}
+
+export class Drill {
+  readonly options: DrillOptions;
+  readonly folder: string;
+  readonly values = new Values();
+  readonly episodes: EpisodeReport[] = [];
+  readonly startedMs = performance.now();
+  readonly #complaints: string[] = [];
+  readonly #random: Random;
+  readonly #disk: SmallDisk | undefined;
+  #cluster: ClusterUnderTest | undefined;
+  #parts: Running | undefined;
+  #result: DrillResult | undefined;
+
+  constructor(options: DrillOptions) {
+    this.options = options;
+    this.folder = mkdtempSync(join(tmpdir(), 'tandem-drill-'));
+    this.#random = seededRandom(options.seed ^ 0x5eed);
+    mkdirSync(this.#dataMount);
+    mkdirSync(join(this.folder, 'blocked'));
+    writeFileSync(join(this.folder, 'handlers.mjs'), HANDLERS);
+    writeFileSync(this.#handledPath, '');
+    const isDiskAsked = options.names.includes('full-disk') && noSmallDisk() === undefined;
+    this.#disk = isDiskAsked ? SmallDisk.mount(this.#dataMount) : undefined;
   }
-  await pause(50 + random.fraction() * 200);
-  await within(
-    Promise.all(producers.map((producer) => producer.stop())),
-    () => `the producers are answered:\n${node.output().slice(-4000)}`,
-  );
-  const log = await readBack(node);
-  const stored = [...log.values()].reduce((sum, values) => sum + values.length, 0);
-  await waitForReaders(node, subscribers, stored);
-  await Promise.all(subscribers.map(({ client }) => client.stop()));
-  const evidence = {
-    sources: producers.map((producer) => producer.history),
-    log,
-    subscribers: subscribers.map(({ name, client }) => ({ name, watch: client.watch })),
-    handled: readHandled(node),
-  };
-  const breaches = [...producers.flatMap((producer) => producer.complaints), ...check(evidence)];
-  const acked = producers.reduce((sum, producer) => sum + producer.history.acked.size, 0);
-  return { seed, faults: done, acked, stored, handled: evidence.handled.length, breaches };
-}
 
-function startProducers(node: NodeUnderTest, seed: number): Producer[] {
-  const { lines, frames, udp, http } = node.ports;
-  const name = (kind: string): string => `${kind}-${seed}`;
-  return [
-    new TcpProducer({ name: name('lines'), port: lines, framing: 'line', hasSequence: true, inFlight: 32 }),
-    new TcpProducer({ name: name('lines-b'), port: lines, framing: 'line', hasSequence: true, inFlight: 8 }),
-    new TcpProducer({ name: name('plain'), port: lines, framing: 'line', hasSequence: false, inFlight: 32 }),
-    new TcpProducer({ name: name('frames'), port: frames, framing: 'length', hasSequence: true, inFlight: 16 }),
-    new UdpProducer(name('udp'), udp),
-    new HttpProducer(name('http'), http, 1),
-    new HttpProducer(name('ndjson'), http, 10),
-    new WebSocketProducer(name('websocket'), http),
-  ];
-}
-
-async function injectFault(node: NodeUnderTest, random: Random): Promise<string> {
-  const fault = FAULTS[Math.floor(random.fraction() * FAULTS.length)] as Fault;
-  const fraction = random.fraction();
-  switch (fault) {
-    case 'worker':
-      node.killWorker(fraction);
-      return fault;
-    case 'hang':
-      node.hangWorker(fraction);
-      return fault;
-    case 'keeper':
-      await node.killKeeper();
-      break;
-    case 'all':
-      await node.killAll();
-      break;
-    case 'restart':
-      await node.stop();
-      break;
+  get clients(): Clients {
+    return this.#running.clients;
   }
-  await node.start();
-  return fault;
-}
 
-async function waitForReaders(
-  node: NodeUnderTest,
-  subscribers: readonly { readonly name: string; readonly client: WebSocketSubscriber | SseSubscriber }[],
-  stored: number,
-): Promise<void> {
-  const seen = (): number[] => subscribers.map(({ client }) => client.watch.count());
-  const handled = (): number =>
-    new Set(readHandled(node).map(({ partition, offset }) => `${partition}:${offset}`)).size;
-  const isThrough = (): boolean => seen().every((count) => count >= stored) && handled() >= stored;
-  // Not through in time is no error here: the checker says who missed what.
-  await until('readers are through', isThrough, SETTLE_MS).catch(() => {});
-}
+  get roles(): RoleWatch {
+    return this.#running.world.roles;
+  }
 
-function readHandled(node: NodeUnderTest): { partition: number; offset: number; value: string }[] {
-  const lines = readFileSync(join(node.folder, 'handled.txt'), 'utf8').split('\n').filter(Boolean);
-  return lines.map((line) => {
-    const [partition, offset, value] = line.split(' ') as [string, string, string];
-    return { partition: Number(partition), offset: Number(offset), value };
-  });
-}
+  get #running(): Running {
+    if (this.#parts === undefined) throw new RangeError('the drill does not run yet');
+    return this.#parts;
+  }
 
-interface ReadBackRecord {
-  readonly offset: number;
-  readonly data: string;
-}
-
-async function readBack(node: NodeUnderTest): Promise<Map<number, string[]>> {
-  const base = `http://127.0.0.1:${node.ports.http}/topics`;
-  const { topics } = (await (await fetch(base)).json()) as { topics: readonly { name: string; partitions: number }[] };
-  const partitions = topics.find((topic) => topic.name === 'data_queue')?.partitions ?? 0;
-  const log = new Map<number, string[]>();
-  for (let partition = 0; partition < partitions; partition++) {
-    const response = await fetchWhenServed(`${base}/data_queue/records?partition=${partition}&from=0&limit=10000000`);
-    const records = (await response.text())
-      .split('\n')
-      .filter(Boolean)
-      .map((line) => JSON.parse(line) as ReadBackRecord);
-    records.forEach((record, index) => {
-      if (record.offset !== index)
-        throw new RangeError(`reading back: offset ${record.offset} where ${index} was due in partition ${partition}`);
+  async start(): Promise<void> {
+    const { options, folder, values } = this;
+    const { nodes, workers, nodeHeartbeatTimeoutMs, workerHeartbeatTimeoutMs } = options;
+    const cluster = await ClusterUnderTest.create({
+      folder,
+      dataFolder: './disk/data',
+      nodes,
+      workers,
+      heartbeatTimeoutMs: nodeHeartbeatTimeoutMs,
+      workerHeartbeatTimeoutMs,
+      extraConfig: CONSUMERS,
     });
-    log.set(
-      partition,
-      records.map((record) => identityOf(record.data)),
-    );
+    this.#cluster = cluster;
+    await cluster.start();
+    const roles = new RoleWatch(cluster.nodes);
+    const proxies = options.hasProxies ? await openProxies(cluster.ports, this.#random) : undefined;
+    const blocker = new LoopBlocker(`marker-${options.seed}`, cluster.ports.http, values);
+    const clients = new Clients({
+      seed: options.seed,
+      values,
+      ports: cluster.ports,
+      handledPath: this.#handledPath,
+      ...(proxies === undefined ? {} : { proxied: proxies.ports }),
+      ...(options.recordsPerSecond === undefined ? {} : { recordsPerSecond: options.recordsPerSecond }),
+    });
+    const world: World = {
+      cluster,
+      roles,
+      proxies: proxies?.proxies ?? [],
+      disk: this.#disk,
+      blocker,
+      limits: { nodeMs: nodeHeartbeatTimeoutMs, workerMs: workerHeartbeatTimeoutMs },
+      complain: (breach) => this.#complaints.push(breach),
+    };
+    this.#parts = { world, clients, outages: new OutageWatch(() => clients.lastAckedMs) };
   }
-  return log;
+
+  async run(): Promise<DrillResult> {
+    const running = this.#running;
+    const { episodes, minutes, names, onEpisode } = this.options;
+    const endMs = performance.now() + minutes * 60_000;
+    const plan = planEpisodes({ ...this.options, names: names.filter((name) => this.#isPossible(name)) });
+    for (const planned of plan) {
+      if (this.episodes.length >= episodes && performance.now() > endMs) break;
+      await pause(planned.quietMs);
+      const report = await runEpisode(this.episodes.length + 1, planned, running);
+      this.episodes.push(report);
+      onEpisode?.(report, this);
+      // What goes on after a breach proves nothing.
+      if (typeof report.back !== 'number' || this.#hasComplaints()) break;
+    }
+    this.#result = await this.#settle();
+    return this.#result;
+  }
+
+  /** Ends everything. The folder stays if there is a breach, or no verdict. */
+  async end(): Promise<void> {
+    const { world, clients, outages } = this.#parts ?? {};
+    outages?.stop();
+    clients?.abandon();
+    world?.blocker.abandon();
+    await this.#cluster?.killAll();
+    await world?.roles.stop();
+    await Promise.all((world?.proxies ?? []).map(({ proxy }) => proxy.close()));
+    const isGood = this.#result?.breaches.length === 0;
+    if (this.#disk !== undefined) {
+      if (!isGood) cpSync(this.#dataMount, join(this.folder, 'data-kept'), { recursive: true, filter: isFileOrFolder });
+      this.#disk.unmount();
+    }
+    if (isGood) rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  /** At the end of this process. */
+  killNow(): void {
+    this.#cluster?.killAllNow();
+    this.#disk?.unmount();
+  }
+
+  #hasComplaints(): boolean {
+    const { clients, world } = this.#running;
+    return this.#complaints.length + clients.complaints.length + world.roles.complaints.length > 0;
+  }
+
+  #isPossible(name: FaultName): boolean {
+    const impossible = impossibleFaults(this.options);
+    if (name === 'network') return impossible.network === undefined;
+    const { needs } = FAULT_KINDS[name];
+    return needs === undefined || impossible[needs] === undefined;
+  }
+
+  async #settle(): Promise<DrillResult> {
+    const { world, clients, outages } = this.#running;
+    const { cluster, roles, blocker } = world;
+    const endMs = performance.now();
+    const stopped = Promise.all([...clients.producers, blocker].map((producer) => producer.stop()));
+    let isStopped = false;
+    void stopped.then(() => {
+      isStopped = true;
+    });
+    await until(
+      () => `all producers are answered:\n${cluster.outputs()}`,
+      () => isStopped,
+      SETTLE_MS,
+    );
+    const log = await readLog(cluster.ports.http, this.values);
+    const stored = [...log.values()].reduce((sum, { length }) => sum + length, 0);
+    const isThrough = (): boolean =>
+      clients.handled.update().count >= stored && clients.subscribers.every(({ watch }) => watch.count >= stored);
+    // Not through in time is no error here: the checker says who missed what.
+    await until('readers are through', isThrough, SETTLE_MS).catch(() => {});
+    outages.stop();
+    return judge({
+      seed: this.options.seed,
+      nodes: cluster.nodes,
+      episodes: this.episodes,
+      startedMs: this.startedMs,
+      endMs,
+      limitMs: this.options.nodeHeartbeatTimeoutMs,
+      records: {
+        values: this.values,
+        sources: [...clients.producers, blocker].map(({ history }) => history),
+        log,
+        subscribers: clients.subscribers.map(({ watch }) => watch),
+        handled: clients.handled.watch,
+      },
+      roles,
+      outages,
+      complaints: [...this.#complaints, ...clients.producers.flatMap(({ complaints }) => complaints)],
+    });
+  }
+
+  get #dataMount(): string {
+    return join(this.folder, 'disk');
+  }
+
+  get #handledPath(): string {
+    return join(this.folder, 'handled.txt');
+  }
 }
 
-/** A worker that was hung or killed last may not be replaced yet: 503 is asked again. */
-function fetchWhenServed(url: string): Promise<Response> {
-  return until(
-    () => `${url} is answered`,
-    async () => {
-      const response = await fetch(url);
-      if (response.status === 200) return response;
-      if (response.status !== 503) throw new RangeError(`HTTP ${response.status} ${await response.text()}`);
-      return undefined;
-    },
-    SETTLE_MS,
-  ) as Promise<Response>;
+async function openProxies(ports: DataPorts, random: Random): Promise<{ ports: DataPorts; proxies: NamedProxy[] }> {
+  const open = async (name: keyof DataPorts): Promise<NamedProxy> => {
+    const transport = name === 'udp' ? 'udp' : 'tcp';
+    return { name, proxy: await openFaultProxy(transport, { upstreamPort: ports[name], random }) };
+  };
+  const proxies = await Promise.all([open('http'), open('lines'), open('udp')]);
+  const proxied = Object.fromEntries(proxies.map(({ name, proxy }) => [name, proxy.port]));
+  return { ports: { ...ports, ...proxied }, proxies };
 }
 
-async function within<T>(work: Promise<T>, what: () => string): Promise<T> {
-  let isDone = false;
-  const done = work.finally(() => {
-    isDone = true;
-  });
-  await until(what, () => isDone, SETTLE_MS);
-  return done;
-}
+/** Not the sockets by which the nodes speak. */
+const isFileOrFolder = (path: string): boolean => {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return found?.isFile() === true || found?.isDirectory() === true;
+};

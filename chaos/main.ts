@@ -1,28 +1,97 @@
 /**
- * `npm run chaos -- --seed N --rounds N --workers N --faults N`: drills by hand, one line of JSON each; ends with 1 at the first breach.
+ * `npm run chaos -- --seed N --minutes M [--nodes 3] [--workers W]`: a cluster under load and random faults for M minutes; ends with 1 at the
+ * first breach, and leaves the drill's folder then.
+ *
+ * `--rounds R --faults F` instead of `--minutes`: R drills of one episode each with F faults, seeds N, N + 1, ...
+ * `--only name,name` only these faults; `--rate` records per second; `--limit` the heartbeat limit of nodes in ms; `--json`.
  */
 import { parseArgs } from 'node:util';
-import { runDrill } from './drill.ts';
+import { type Drill, impossibleFaults, runDrill } from './drill.ts';
+import type { EpisodeReport } from './episode.ts';
+import { FAULT_NAMES, type FaultName } from './faults/fault.ts';
+import { episodeLine, progressLine, summaryText } from './summary.ts';
+import type { DrillResult } from './verdict.ts';
 
 const { values } = parseArgs({
   options: {
     seed: { type: 'string', default: '1' },
+    minutes: { type: 'string' },
     rounds: { type: 'string', default: '1' },
-    workers: { type: 'string', default: '2' },
     faults: { type: 'string', default: '3' },
+    nodes: { type: 'string', default: '3' },
+    workers: { type: 'string', default: '2' },
+    rate: { type: 'string', default: '2000' },
+    limit: { type: 'string', default: '1000' },
+    only: { type: 'string' },
+    json: { type: 'boolean', default: false },
   },
 });
+
+const isTerminal = process.stderr.isTTY && !values.json;
+const minutes = Number(values.minutes ?? 0);
+const nodes = Number(values.nodes);
+const names = (values.only?.split(',') ?? FAULT_NAMES) as readonly FaultName[];
+const unknown = names.filter((name) => !FAULT_NAMES.includes(name));
+if (unknown.length > 0) {
+  process.stderr.write(`unknown faults: ${unknown.join(', ')}; there are ${FAULT_NAMES.join(', ')}\n`);
+  process.exit(2);
+}
+for (const [name, why] of Object.entries(impossibleFaults({ nodes, hasProxies: true })))
+  if (why !== undefined) process.stderr.write(`LEFT OUT: faults that need ${name}: ${why}\n`);
+// A signal ends this process at once; what the drill has started ends with it.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(130));
+
 const first = Number(values.seed);
-for (let seed = first; seed < first + Number(values.rounds); seed++) {
-  const startedMs = performance.now();
-  const result = await runDrill({ seed, workers: Number(values.workers), faults: Number(values.faults) });
-  console.log(
-    JSON.stringify({
-      ...result,
-      breaches: result.breaches.slice(0, 10),
-      seconds: (performance.now() - startedMs) / 1000,
-    }),
-  );
+const rounds = values.minutes === undefined ? Number(values.rounds) : 1;
+for (let seed = first; seed < first + rounds; seed++) {
+  const result = await runSeed(seed);
   if (result.breaches.length > 0) process.exit(1);
 }
 process.exit(0);
+
+async function runSeed(seed: number): Promise<DrillResult> {
+  let folder = '';
+  let stopShowing = (): void => {};
+  const result = await runDrill({
+    seed,
+    nodes,
+    workers: Number(values.workers),
+    episodes: values.minutes === undefined ? 1 : 0,
+    minutes,
+    names,
+    ...(values.minutes === undefined ? { faultsPerEpisode: Number(values.faults) } : {}),
+    recordsPerSecond: Number(values.rate),
+    quietMsMax: 2000,
+    pauseMsMax: 1500,
+    nodeHeartbeatTimeoutMs: Number(values.limit),
+    workerHeartbeatTimeoutMs: 1000,
+    hasProxies: true,
+    onStart: (drill) => {
+      folder = drill.folder;
+      if (isTerminal) stopShowing = showProgress(drill);
+    },
+    onEpisode: showEpisode,
+  });
+  stopShowing();
+  if (values.json) console.log(JSON.stringify(result));
+  else process.stdout.write(summaryText(result, folder));
+  return result;
+}
+
+function showEpisode(episode: EpisodeReport, { startedMs }: Drill): void {
+  if (isTerminal) process.stderr.write('\r\x1b[K');
+  if (!values.json) process.stdout.write(`${episodeLine(episode, startedMs)}\n`);
+}
+
+function showProgress(drill: Drill): () => void {
+  let before = 0;
+  const timer = setInterval(() => {
+    const { acked } = drill.clients;
+    process.stderr.write(`\r\x1b[K${progressLine(drill, acked - before)}`);
+    before = acked;
+  }, 1000);
+  return () => {
+    clearInterval(timer);
+    process.stderr.write('\r\x1b[K');
+  };
+}

@@ -1,4 +1,4 @@
-/** A real `tandem up` in a folder of its own, with fixed ports, that can be killed in part or whole and started again. */
+/** A real `tandem up` that can be killed or stopped in part or whole and started again. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
@@ -6,62 +6,122 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { until } from '../src/core/testing/until.ts';
+import { childPids, isAlive, type ProcessId, processId, signal } from './processes.ts';
 
 const LAUNCHER = fileURLToPath(new URL('../bin/tandem.js', import.meta.url));
 const START_TIMEOUT_MS = 30_000;
 
-export interface Ports {
+export interface DataPorts {
   readonly http: number;
   readonly lines: number;
   readonly frames: number;
   readonly udp: number;
+}
+
+export interface Ports extends DataPorts {
   readonly admin: number;
 }
 
-export class NodeUnderTest {
+export interface NodeParts {
+  readonly name: string;
+  /** Where its config, its output and the files of its handlers are. */
   readonly folder: string;
   readonly ports: Ports;
+  readonly configFile: string;
+  readonly outputFile: string;
+}
+
+/** What a drill looks at of a node's status. */
+export interface NodeStatus {
+  readonly role: 'active' | 'standby';
+  readonly isReady: boolean;
+  readonly cluster: {
+    readonly peers: readonly {
+      readonly facts: { readonly name: string; readonly role: string; readonly isReady: boolean };
+      readonly isLost: boolean;
+    }[];
+  };
+}
+
+/** One life of a node. Monotonic ms. */
+export interface NodeLife {
+  readonly node: string;
+  readonly keeper: ProcessId;
+  /** What was seen of it and may live: the keeper, workers, spares. */
+  readonly processes: Map<number, ProcessId>;
+  readonly startedMs: number;
+  endedMs?: number;
+  /** It was killed or told to stop from here, or hung on purpose. */
+  wasHarmed: boolean;
+  exitCode?: number | null;
+}
+
+export class NodeUnderTest {
+  readonly name: string;
+  readonly folder: string;
+  readonly ports: Ports;
+  readonly lives: NodeLife[] = [];
+  readonly #parts: NodeParts;
   #keeper: ChildProcess | undefined;
 
+  /** A node alone, with ports and a config file of its own in `folder`. */
   static async create(folder: string, workers: number, extraConfig = ''): Promise<NodeUnderTest> {
     const [http, lines, frames, udp, admin] = (await freePorts(5)) as [number, number, number, number, number];
-    const config = `name: drill
-data: ./data
-# A drill kills more often than any budget allows.
-workers: { count: ${workers}, restartCountMax: 1000, heartbeatTimeoutMs: 2000 }
-listen:
-  - http://127.0.0.1:${http}
-  - tcp://127.0.0.1:${lines}?topic=data_queue
-  - tcp://127.0.0.1:${frames}?topic=data_queue&framing=length
-  - udp://127.0.0.1:${udp}?topic=data_queue&ack=offset
-admin: http://127.0.0.1:${admin}
-${extraConfig}`;
-    writeFileSync(join(folder, 'tandem.yaml'), config);
-    return new NodeUnderTest(folder, { http, lines, frames, udp, admin });
-  }
-
-  constructor(folder: string, ports: Ports) {
-    this.folder = folder;
-    this.ports = ports;
-  }
-
-  /** Starts it and waits until it is ready. */
-  async start(): Promise<void> {
-    const output = openSync(this.#outputPath, 'a');
-    const keeper = spawn(process.execPath, [LAUNCHER, 'up', '--config', join(this.folder, 'tandem.yaml')], {
-      stdio: ['ignore', output, output],
+    const ports = { http, lines, frames, udp, admin };
+    const workersConfig = `{ count: ${workers}, restartCountMax: 1000, heartbeatTimeoutMs: 2000 }`;
+    const text = configText({ data: './data', ports, workers: workersConfig, more: extraConfig });
+    writeFileSync(join(folder, 'tandem.yaml'), text);
+    return new NodeUnderTest({
+      name: 'drill',
+      folder,
+      ports,
+      configFile: 'tandem.yaml',
+      outputFile: 'output.txt',
     });
-    closeSync(output);
-    this.#keeper = keeper;
+  }
+
+  constructor(parts: NodeParts) {
+    this.#parts = parts;
+    this.name = parts.name;
+    this.folder = parts.folder;
+    this.ports = parts.ports;
+  }
+
+  /** Starts it and waits until it gets traffic. */
+  async start(): Promise<void> {
+    const life = this.spawn();
     await until(
       () => `the node is ready:\n${this.output()}`,
       async () => {
-        if (keeper.exitCode !== null)
-          throw new RangeError(`tandem up ended with ${keeper.exitCode}:\n${this.output()}`);
+        if (life.endedMs !== undefined)
+          throw new RangeError(`tandem up ended with ${life.exitCode}:\n${this.output()}`);
         return this.isReady();
       },
       START_TIMEOUT_MS,
     );
+  }
+
+  /** Starts it. Does nothing if it runs. */
+  spawn(): NodeLife {
+    const running = this.lives.at(-1);
+    if (running !== undefined && this.isRunning) return running;
+    const output = openSync(this.#outputPath, 'a');
+    const config = join(this.folder, this.#parts.configFile);
+    const args = [LAUNCHER, 'up', '--config', config, '--name', this.name];
+    const keeper = spawn(process.execPath, args, { stdio: ['ignore', output, output] });
+    closeSync(output);
+    this.#keeper = keeper;
+    const pid = keeper.pid as number;
+    const id = processId(pid) ?? { pid, startTime: '' };
+    const startedMs = performance.now();
+    const processes = new Map([[pid, id]]);
+    const life: NodeLife = { node: this.name, keeper: id, processes, startedMs, wasHarmed: false };
+    this.lives.push(life);
+    keeper.once('exit', (code) => {
+      life.endedMs = performance.now();
+      life.exitCode = code;
+    });
+    return life;
   }
 
   async isReady(): Promise<boolean> {
@@ -70,6 +130,12 @@ ${extraConfig}`;
     } catch {
       return false;
     }
+  }
+
+  /** As it answers at its admin address. Rejects if it does not. */
+  async status(): Promise<NodeStatus> {
+    const response = await fetch(`http://127.0.0.1:${this.ports.admin}/admin/v1/status`);
+    return (await response.json()) as NodeStatus;
   }
 
   get isRunning(): boolean {
@@ -82,34 +148,33 @@ ${extraConfig}`;
 
   /** The keeper's children now: workers and the spare. */
   workerPids(): number[] {
-    try {
-      const pid = this.keeperPid;
-      return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
-    } catch {
-      return [];
+    const pids = this.isRunning ? childPids(this.keeperPid) : [];
+    const life = this.lives.at(-1);
+    for (const pid of pids) {
+      const id = life?.processes.has(pid) === true ? undefined : processId(pid);
+      if (id !== undefined) life?.processes.set(pid, id);
     }
+    return pids;
   }
 
-  /** SIGKILLs one of the keeper's children, chosen by `fraction` in [0, 1). */
+  /** One of the keeper's children, chosen by `fraction` in [0, 1). */
+  pickWorker(fraction: number): number | undefined {
+    const pids = this.workerPids();
+    return pids[Math.floor(fraction * pids.length)];
+  }
+
   killWorker(fraction: number): void {
-    const pids = this.workerPids();
-    const pid = pids[Math.floor(fraction * pids.length)];
-    if (pid !== undefined) kill(pid);
-  }
-
-  /** Stops one of the keeper's children (SIGSTOP): it keeps its sockets and its locks, and does nothing. */
-  hangWorker(fraction: number): void {
-    const pids = this.workerPids();
-    const pid = pids[Math.floor(fraction * pids.length)];
-    if (pid !== undefined) signal(pid, 'SIGSTOP');
+    const pid = this.pickWorker(fraction);
+    if (pid !== undefined) signal(pid, 'SIGKILL');
   }
 
   /** SIGKILLs the keeper alone; its workers must go by themselves. */
   async killKeeper(): Promise<void> {
     const keeper = this.#keeper;
     if (keeper === undefined || !this.isRunning) return;
+    this.harm();
     const exited = once(keeper, 'exit');
-    kill(keeper.pid as number);
+    signal(keeper.pid as number, 'SIGKILL');
     await exited;
   }
 
@@ -117,18 +182,44 @@ ${extraConfig}`;
   async killAll(): Promise<void> {
     const pids = this.workerPids();
     const killed = this.killKeeper();
-    for (const pid of pids) kill(pid);
+    for (const pid of pids) signal(pid, 'SIGKILL');
     await killed;
+  }
+
+  /** SIGSTOPs everything: it keeps its sockets and its locks, and does nothing. The keeper first, so that it forks no more. */
+  hang(): void {
+    this.harm();
+    signal(this.keeperPid, 'SIGSTOP');
+    for (const pid of this.workerPids()) signal(pid, 'SIGSTOP');
+  }
+
+  /** SIGCONTs everything. */
+  wake(): void {
+    for (const pid of this.workerPids()) signal(pid, 'SIGCONT');
+    if (this.isRunning) signal(this.keeperPid, 'SIGCONT');
   }
 
   /** SIGTERM; waits for the end. Returns the exit code. */
   async stop(): Promise<number | null> {
     const keeper = this.#keeper;
     if (keeper === undefined || !this.isRunning) return keeper?.exitCode ?? null;
+    this.harm();
     const exited = once(keeper, 'exit');
     keeper.kill('SIGTERM');
     await exited;
     return keeper.exitCode;
+  }
+
+  /** What happens to this life from now on was not its own fault. */
+  harm(): void {
+    const life = this.lives.at(-1);
+    if (life !== undefined && this.isRunning) life.wasHarmed = true;
+  }
+
+  /** Of earlier lives and of this one's end: processes that live, though their keeper is dead. */
+  survivors(): ProcessId[] {
+    const dead = this.lives.filter(({ endedMs }) => endedMs !== undefined);
+    return dead.flatMap(({ processes }) => [...processes.values()].filter(isAlive));
   }
 
   output(): string {
@@ -136,19 +227,28 @@ ${extraConfig}`;
   }
 
   get #outputPath(): string {
-    return join(this.folder, 'output.txt');
+    return join(this.folder, this.#parts.outputFile);
   }
 }
 
-const kill = (pid: number): void => signal(pid, 'SIGKILL');
-
-function signal(pid: number, name: NodeJS.Signals): void {
-  try {
-    process.kill(pid, name);
-  } catch {
-    // Gone already.
-  }
+export interface ConfigParts {
+  readonly data: string;
+  readonly ports: Ports;
+  readonly workers: string;
+  readonly more: string;
 }
+
+/** Of a node in a drill. A drill kills more often than any budget allows. */
+export const configText = ({ data, ports: { http, lines, frames, udp, admin }, workers, more }: ConfigParts): string =>
+  `data: ${data}
+workers: ${workers}
+listen:
+  - http://127.0.0.1:${http}
+  - tcp://127.0.0.1:${lines}?topic=data_queue
+  - tcp://127.0.0.1:${frames}?topic=data_queue&framing=length
+  - udp://127.0.0.1:${udp}?topic=data_queue&ack=offset
+admin: http://127.0.0.1:${admin}
+${more}`;
 
 /** Ports that are free for TCP now. */
 export async function freePorts(count: number): Promise<number[]> {

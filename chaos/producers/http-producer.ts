@@ -1,29 +1,44 @@
 /** HTTP producer with a sequence: single records or NDJSON batches, repeated until they are answered with 201. */
-import { sourceHistory } from '../history.ts';
-import { type Producer, pause, RECONNECT_MS, recordOf, valueAt } from './producer.ts';
+import { SourceHistory } from '../evidence/source-history.ts';
+import {
+  ANSWER_TIMEOUT_MS,
+  Pace,
+  type Producer,
+  type ProducerOptions,
+  pause,
+  RECONNECT_MS,
+  recordOf,
+  valueAt,
+} from './producer.ts';
 
-const REQUEST_TIMEOUT_MS = 3000;
+export interface HttpProducerOptions extends ProducerOptions {
+  /** Records per request; 1: the record as it is. */
+  readonly batch: number;
+}
 
 interface Answer {
   readonly partition: number;
   readonly offset: number | null;
+  readonly term?: number;
 }
 
 export class HttpProducer implements Producer {
-  readonly history;
+  readonly history: SourceHistory;
   readonly complaints: string[] = [];
   readonly #url: string;
   readonly #name: string;
   readonly #batch: number;
+  readonly #pace: Pace;
   #isStopping = false;
+  #isAbandoned = false;
   readonly #ended: Promise<void>;
 
-  /** `batch` 1: one record per request, as it is. */
-  constructor(name: string, port: number, batch: number) {
+  constructor({ name, port, batch, values, recordsPerSecond }: HttpProducerOptions) {
     this.#url = `http://127.0.0.1:${port}/topics/data_queue`;
     this.#name = name;
     this.#batch = batch;
-    this.history = sourceHistory(name, true);
+    this.#pace = new Pace(recordsPerSecond);
+    this.history = new SourceHistory({ name, hasSequence: true }, values);
     this.#ended = this.#run();
   }
 
@@ -32,18 +47,30 @@ export class HttpProducer implements Producer {
     await this.#ended;
   }
 
+  abandon(): void {
+    this.#isStopping = true;
+    this.#isAbandoned = true;
+  }
+
   async #run(): Promise<void> {
-    for (let sequence = 1; !this.#isStopping; sequence += this.#batch) await this.#sendUntilStored(sequence);
+    for (let sequence = 1; !this.#isStopping; sequence += this.#batch) {
+      await this.#sendUntilStored(sequence);
+      this.#pace.spend(this.#batch);
+      const waitMs = this.#pace.waitMs();
+      if (waitMs > 0) await pause(waitMs);
+    }
   }
 
   async #sendUntilStored(sequence: number): Promise<void> {
     const values = Array.from({ length: this.#batch }, (_, i) => valueAt(this.#name, sequence + i));
-    for (;;) {
+    while (!this.#isAbandoned) {
+      const sentMs = performance.now();
       const answer = await this.#post(sequence, values);
       if (answer !== undefined) {
-        values.forEach((value, i) => {
-          const offset = answer.offset === null || answer.offset < 0 ? -1 : answer.offset + i;
-          this.history.acked.set(value, { partition: answer.partition, offset });
+        const { partition, offset, term } = answer;
+        values.forEach((_, i) => {
+          const place = { partition, offset: offset === null || offset < 0 ? -1 : offset + i };
+          this.history.ack(sequence + i, place, sentMs, term);
         });
         return;
       }
@@ -64,7 +91,7 @@ export class HttpProducer implements Producer {
         body: isBatch
           ? values.map((value) => JSON.stringify({ data: recordOf(value) })).join('\n')
           : recordOf(values[0] as string),
-        signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
+        signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
       });
       if (response.status === 201) return (await response.json()) as Answer;
       const text = await response.text();

@@ -1,70 +1,35 @@
-/**
- * TCP producer, lines or length-framed, several records in flight. With a sequence it says HELLO and re-sends what was not answered;
- * without one it goes on with new values and counts the unanswered as uncertain.
- */
+/** TCP producer, lines or length-framed. With a sequence it says HELLO and re-sends what was not answered. */
 import { connect, type Socket } from 'node:net';
-import { sourceHistory } from '../history.ts';
-import { type Producer, pause, RECONNECT_MS, recordOf, valueAt } from './producer.ts';
+import { recordOf, valueAt } from './producer.ts';
+import { type WindowOptions, WindowProducer } from './window-producer.ts';
 
-export interface TcpProducerOptions {
-  readonly name: string;
-  readonly port: number;
+export interface TcpProducerOptions extends WindowOptions {
   readonly framing: 'line' | 'length';
-  readonly hasSequence: boolean;
-  readonly inFlight: number;
 }
 
-export class TcpProducer implements Producer {
-  readonly history;
-  readonly complaints: string[] = [];
+export class TcpProducer extends WindowProducer {
   readonly #options: TcpProducerOptions;
-  /** The first sequence that is not answered. */
-  #next = 1;
-  /** The first sequence that was not sent on this connection. */
-  #unsent = 1;
-  /** The last sequence that was sent on any. */
-  #sentMax = 0;
   #isGreeted = false;
-  #isStopping = false;
+  /** Of the node that has answered the HELLO. */
+  #term: number | undefined;
   #socket: Socket | undefined;
-  readonly #ended: Promise<void>;
 
   constructor(options: TcpProducerOptions) {
+    super(options);
     this.#options = options;
-    this.history = sourceHistory(options.name, options.hasSequence);
-    this.#ended = this.#run();
   }
 
-  async stop(): Promise<void> {
-    this.#isStopping = true;
-    if (!this.#mustGoOn) this.#socket?.destroy();
-    await this.#ended;
-  }
-
-  get #mustGoOn(): boolean {
-    return !this.#isStopping || this.#next <= this.#sentMax;
-  }
-
-  async #run(): Promise<void> {
-    while (this.#mustGoOn) {
-      await this.#converse();
-      if (!this.#options.hasSequence) this.#forgetUnanswered();
-      await pause(RECONNECT_MS);
-    }
-  }
-
-  /** One connection, to its end. */
-  #converse(): Promise<void> {
+  protected override converse(): Promise<void> {
     return new Promise((resolve) => {
       const { port, name, hasSequence, framing } = this.#options;
-      const socket = connect(port, '127.0.0.1');
+      const socket = connect({ port, host: '127.0.0.1', noDelay: true });
       this.#socket = socket;
       this.#isGreeted = !hasSequence;
-      this.#unsent = this.#next;
+      this.#term = undefined;
       const input = new AnswerReader(framing, (answer) => this.#hear(answer));
       socket.on('connect', () => {
-        if (hasSequence) socket.write(this.#frame(`HELLO ${JSON.stringify({ producer: name, seq: this.#next })}`));
-        else this.#fill();
+        if (hasSequence) socket.write(this.#frame(`HELLO ${JSON.stringify({ producer: name, seq: this.next })}`));
+        else this.fill();
       });
       socket.on('data', (chunk: Buffer) => input.push(chunk));
       socket.on('error', () => {});
@@ -73,39 +38,38 @@ export class TcpProducer implements Producer {
     });
   }
 
+  protected override send(fromSequence: number, toSequence: number): void {
+    const frames: Buffer[] = [];
+    for (let sequence = fromSequence; sequence < toSequence; sequence++)
+      frames.push(this.#frame(recordOf(valueAt(this.#options.name, sequence))));
+    this.#socket?.write(Buffer.concat(frames));
+  }
+
+  protected override disconnect(): void {
+    this.#socket?.destroy();
+  }
+
   #hear(answer: string): void {
     if (!this.#isGreeted) {
-      this.#isGreeted = true;
-      if (answer.startsWith('OK {')) this.#fill();
-      else this.#socket?.destroy();
+      this.#greet(answer);
       return;
     }
     const match = /^OK (\d+):(\d+|-)$/.exec(answer);
     if (match === null) {
       // A refusal: what follows on this connection is refused too.
-      this.#socket?.destroy();
+      this.disconnect();
       return;
     }
-    const value = valueAt(this.#options.name, this.#next++);
-    this.history.acked.set(value, { partition: Number(match[1]), offset: match[2] === '-' ? -1 : Number(match[2]) });
-    this.#fill();
-    if (!this.#mustGoOn) this.#socket?.destroy();
+    const offset = match[2] === '-' ? -1 : Number(match[2]);
+    this.answered({ partition: Number(match[1]), offset }, this.#term);
   }
 
-  /** Sends on while there is room; when stopping, only what had been sent before. */
-  #fill(): void {
-    const end = this.#isStopping ? this.#sentMax + 1 : this.#next + this.#options.inFlight;
-    const frames: Buffer[] = [];
-    for (; this.#unsent < end; this.#unsent++)
-      frames.push(this.#frame(recordOf(valueAt(this.#options.name, this.#unsent))));
-    this.#sentMax = Math.max(this.#sentMax, this.#unsent - 1);
-    if (frames.length > 0) this.#socket?.write(Buffer.concat(frames));
-  }
-
-  #forgetUnanswered(): void {
-    for (; this.#next <= this.#sentMax; this.#next++) {
-      this.history.uncertain.add(valueAt(this.#options.name, this.#next));
-    }
+  #greet(answer: string): void {
+    this.#isGreeted = true;
+    if (answer.startsWith('OK {')) {
+      this.#term = (JSON.parse(answer.slice(3)) as { term?: number }).term;
+      this.fill();
+    } else this.disconnect();
   }
 
   #frame(text: string): Buffer {
@@ -129,7 +93,7 @@ class AnswerReader {
   }
 
   push(chunk: Buffer): void {
-    this.#held = Buffer.concat([this.#held, chunk]);
+    this.#held = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
     for (let answer = this.#take(); answer !== undefined; answer = this.#take()) this.#hear(answer);
   }
 

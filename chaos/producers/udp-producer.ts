@@ -1,20 +1,27 @@
 /** UDP producer: one datagram at a time; no answer in time makes its value uncertain. */
 import { createSocket } from 'node:dgram';
-import { sourceHistory } from '../history.ts';
-import { type Producer, recordOf, valueAt } from './producer.ts';
+import { SourceHistory } from '../evidence/source-history.ts';
+import { Pace, type Producer, type ProducerOptions, pause, recordOf, valueAt } from './producer.ts';
 
 const ANSWER_TIMEOUT_MS = 300;
 
+export interface UdpProducerOptions extends ProducerOptions {
+  /** The network between may double and overtake its datagrams. */
+  readonly mayRepeat?: boolean;
+}
+
 export class UdpProducer implements Producer {
-  readonly history;
+  readonly history: SourceHistory;
   readonly complaints: string[] = [];
   readonly #port: number;
+  readonly #pace: Pace;
   #isStopping = false;
   readonly #ended: Promise<void>;
 
-  constructor(name: string, port: number) {
+  constructor({ name, port, values, recordsPerSecond, mayRepeat = false }: UdpProducerOptions) {
     this.#port = port;
-    this.history = sourceHistory(name, false);
+    this.#pace = new Pace(recordsPerSecond);
+    this.history = new SourceHistory({ name, hasSequence: false, mayRepeat }, values);
     this.#ended = this.#run(name);
   }
 
@@ -23,13 +30,20 @@ export class UdpProducer implements Producer {
     await this.#ended;
   }
 
+  abandon(): void {
+    this.#isStopping = true;
+  }
+
   async #run(name: string): Promise<void> {
     for (let sequence = 1; !this.#isStopping; sequence++) {
-      const value = valueAt(name, sequence);
-      const answer = await this.#ask(recordOf(value));
+      const sentMs = performance.now();
+      const answer = await this.#ask(recordOf(valueAt(name, sequence)));
       const match = /^OK (\d+):(\d+)$/.exec(answer);
-      if (match !== null) this.history.acked.set(value, { partition: Number(match[1]), offset: Number(match[2]) });
-      else this.history.uncertain.add(value);
+      if (match === null) this.history.doubt(sequence);
+      else this.history.ack(sequence, { partition: Number(match[1]), offset: Number(match[2]) }, sentMs);
+      this.#pace.spend(1);
+      const waitMs = this.#pace.waitMs();
+      if (waitMs > 0) await pause(waitMs);
     }
   }
 

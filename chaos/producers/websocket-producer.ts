@@ -1,81 +1,58 @@
-/** WebSocket producer with a sequence: several `publish` calls in flight; after a loss it goes on from the first unanswered one. */
-import { sourceHistory } from '../history.ts';
-import { type Producer, pause, RECONNECT_MS, recordOf, valueAt } from './producer.ts';
-
-const IN_FLIGHT = 8;
+/** WebSocket producer with a sequence: several `publish` calls in flight. */
+import { recordOf, valueAt } from './producer.ts';
+import { type WindowOptions, WindowProducer } from './window-producer.ts';
 
 interface Answer {
   readonly id: number;
-  readonly result?: { readonly partition: number; readonly offset: number | null };
+  readonly result?: { readonly partition: number; readonly offset: number | null; readonly term?: number };
   readonly error?: { readonly code: number; readonly message: string };
 }
 
-export class WebSocketProducer implements Producer {
-  readonly history;
-  readonly complaints: string[] = [];
+export class WebSocketProducer extends WindowProducer {
   readonly #url: string;
   readonly #name: string;
-  #next = 1;
-  #unsent = 1;
-  #sentMax = 0;
-  #isStopping = false;
   #socket: WebSocket | undefined;
-  readonly #ended: Promise<void>;
+  #hasEnded: () => void = () => {};
 
-  constructor(name: string, port: number) {
-    this.#url = `ws://127.0.0.1:${port}/ws`;
-    this.#name = name;
-    this.history = sourceHistory(name, true);
-    this.#ended = this.#run();
+  constructor(options: Omit<WindowOptions, 'hasSequence'>) {
+    super({ ...options, hasSequence: true });
+    this.#url = `ws://127.0.0.1:${options.port}/ws`;
+    this.#name = options.name;
   }
 
-  async stop(): Promise<void> {
-    this.#isStopping = true;
-    if (!this.#mustGoOn) this.#socket?.close();
-    await this.#ended;
-  }
-
-  get #mustGoOn(): boolean {
-    return !this.#isStopping || this.#next <= this.#sentMax;
-  }
-
-  async #run(): Promise<void> {
-    while (this.#mustGoOn) {
-      await this.#converse();
-      await pause(RECONNECT_MS);
-    }
-  }
-
-  #converse(): Promise<void> {
+  protected override converse(): Promise<void> {
     return new Promise((resolve) => {
+      this.#hasEnded = resolve;
       const socket = new WebSocket(this.#url);
       this.#socket = socket;
-      this.#unsent = this.#next;
-      socket.addEventListener('open', () => this.#fill(socket));
+      socket.addEventListener('open', () => {
+        if (socket === this.#socket) this.fill();
+      });
       socket.addEventListener('message', (event) => this.#hear(socket, JSON.parse(String(event.data)) as Answer));
       socket.addEventListener('error', () => {});
       socket.addEventListener('close', () => resolve());
     });
   }
 
-  #hear(socket: WebSocket, answer: Answer): void {
-    if (answer.result === undefined || answer.id !== this.#next) {
-      socket.close();
-      return;
+  protected override send(fromSequence: number, toSequence: number): void {
+    for (let sequence = fromSequence; sequence < toSequence; sequence++) {
+      const data = recordOf(valueAt(this.#name, sequence));
+      const params = { topic: 'data_queue', data, producer: this.#name, sequence };
+      this.#socket?.send(JSON.stringify({ jsonrpc: '2.0', id: sequence, method: 'publish', params }));
     }
-    const { partition, offset } = answer.result;
-    this.history.acked.set(valueAt(this.#name, this.#next++), { partition, offset: offset ?? -1 });
-    this.#fill(socket);
-    if (!this.#mustGoOn) socket.close();
   }
 
-  #fill(socket: WebSocket): void {
-    const end = this.#isStopping ? this.#sentMax + 1 : this.#next + IN_FLIGHT;
-    for (; this.#unsent < end; this.#unsent++) {
-      const value = valueAt(this.#name, this.#unsent);
-      const params = { topic: 'data_queue', data: recordOf(value), producer: this.#name, sequence: this.#unsent };
-      socket.send(JSON.stringify({ jsonrpc: '2.0', id: this.#unsent, method: 'publish', params }));
-      this.#sentMax = Math.max(this.#sentMax, this.#unsent);
-    }
+  /** Where nothing arrives, the close handshake does not end either: nobody waits for it. */
+  protected override disconnect(): void {
+    const socket = this.#socket;
+    this.#socket = undefined;
+    socket?.close();
+    this.#hasEnded();
+  }
+
+  #hear(socket: WebSocket, { id, result }: Answer): void {
+    if (socket !== this.#socket) return;
+    if (result === undefined || id !== this.next) this.disconnect();
+    else this.answered({ partition: result.partition, offset: result.offset ?? -1 }, result.term);
   }
 }

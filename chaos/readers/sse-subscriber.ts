@@ -1,20 +1,19 @@
-/** SSE subscriber from the start; after each loss it resumes with Last-Event-ID. */
+/** SSE subscriber; resumes with Last-Event-ID. */
+import { type DeliveredRecord, PartitionWatch } from '../evidence/partition-watch.ts';
 import { pause, RECONNECT_MS } from '../producers/producer.ts';
-import { type DeliveredRecord, PartitionWatch } from './partition-watch.ts';
+import { CANNOT_RESUME, SILENCE_MS, type Subscriber, type SubscriberOptions } from './subscriber.ts';
 
-export class SseSubscriber {
+export class SseSubscriber implements Subscriber {
   readonly watch: PartitionWatch;
   readonly #url: string;
-  readonly #name: string;
   #lastEventId: string | undefined;
   #isStopping = false;
-  readonly #abort = new AbortController();
+  #abort = new AbortController();
   readonly #ended: Promise<void>;
 
-  constructor(name: string, port: number) {
-    this.#name = name;
+  constructor({ name, port, values }: SubscriberOptions) {
     this.#url = `http://127.0.0.1:${port}/topics/data_queue/stream?from=start`;
-    this.watch = new PartitionWatch(name);
+    this.watch = new PartitionWatch(name, values);
     this.#ended = this.#run();
   }
 
@@ -26,21 +25,28 @@ export class SseSubscriber {
 
   async #run(): Promise<void> {
     while (!this.#isStopping) {
+      this.#abort = new AbortController();
+      const silence = setTimeout(() => this.#abort.abort(), SILENCE_MS);
       try {
-        await this.#converse();
+        await this.#converse(silence);
       } catch {
         // The server is away.
       }
+      clearTimeout(silence);
       await pause(RECONNECT_MS);
     }
   }
 
-  async #converse(): Promise<void> {
+  async #converse(silence: NodeJS.Timeout): Promise<void> {
     const headers = this.#lastEventId === undefined ? {} : { 'last-event-id': this.#lastEventId };
     const response = await fetch(this.#url, { headers, signal: this.#abort.signal });
-    if (response.status !== 200 || response.body === null) return;
+    if (response.status !== 200 || response.body === null) {
+      await response.body?.cancel();
+      return;
+    }
     let held = '';
     for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
+      silence.refresh();
       held += chunk;
       const events = held.split('\n\n');
       held = events.pop() as string;
@@ -49,19 +55,17 @@ export class SseSubscriber {
   }
 
   #hear(event: string): void {
-    const field = (name: string): string | undefined =>
-      event
-        .split('\n')
-        .find((line) => line.startsWith(`${name}:`))
-        ?.slice(name.length + 1)
-        .trim();
-    const data = field('data');
+    let data: string | undefined;
+    let id: string | undefined;
+    for (const line of event.split('\n')) {
+      if (line.startsWith('data:')) data = line.slice(5);
+      else if (line.startsWith('id:')) id = line.slice(3).trim();
+    }
     if (data === undefined) return;
     const body = JSON.parse(data) as DeliveredRecord & { readonly isComplete?: boolean };
-    if (body.isComplete === false)
-      this.watch.complaints.push(`${this.#name}: cannot resume, though nothing was trimmed`);
+    if (body.isComplete === false) this.watch.complain(CANNOT_RESUME);
     if (body.offset === undefined) return;
     this.watch.take(body);
-    this.#lastEventId = field('id') ?? this.#lastEventId;
+    this.#lastEventId = id ?? this.#lastEventId;
   }
 }

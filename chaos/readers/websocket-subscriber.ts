@@ -1,6 +1,7 @@
-/** WebSocket subscriber from the start; after each loss it resumes from the position of the last record it got. */
+/** WebSocket subscriber; resumes from the position of the last record that it got. */
+import { type DeliveredRecord, PartitionWatch } from '../evidence/partition-watch.ts';
 import { pause, RECONNECT_MS } from '../producers/producer.ts';
-import { type DeliveredRecord, PartitionWatch } from './partition-watch.ts';
+import { CANNOT_RESUME, SILENCE_MS, type Subscriber, type SubscriberOptions } from './subscriber.ts';
 
 interface Message {
   readonly method?: string;
@@ -8,25 +9,23 @@ interface Message {
   readonly result?: { readonly position: string; readonly isComplete: boolean };
 }
 
-export class WebSocketSubscriber {
+export class WebSocketSubscriber implements Subscriber {
   readonly watch: PartitionWatch;
   readonly #url: string;
-  readonly #name: string;
   #position: string | undefined;
   #isStopping = false;
-  #socket: WebSocket | undefined;
+  #disconnect: () => void = () => {};
   readonly #ended: Promise<void>;
 
-  constructor(name: string, port: number) {
-    this.#name = name;
+  constructor({ name, port, values }: SubscriberOptions) {
     this.#url = `ws://127.0.0.1:${port}/ws`;
-    this.watch = new PartitionWatch(name);
+    this.watch = new PartitionWatch(name, values);
     this.#ended = this.#run();
   }
 
   async stop(): Promise<void> {
     this.#isStopping = true;
-    this.#socket?.close();
+    this.#disconnect();
     await this.#ended;
   }
 
@@ -37,17 +36,30 @@ export class WebSocketSubscriber {
     }
   }
 
+  /** One connection. Nobody waits for its close handshake: where nothing arrives, that does not end either. */
   #converse(): Promise<void> {
     return new Promise((resolve) => {
       const socket = new WebSocket(this.#url);
-      this.#socket = socket;
+      let isOver = false;
+      const end = (): void => {
+        isOver = true;
+        clearTimeout(silence);
+        socket.close();
+        resolve();
+      };
+      const silence = setTimeout(end, SILENCE_MS);
+      this.#disconnect = end;
       socket.addEventListener('open', () => {
         const params = { channel: 'data_queue', from: this.#position ?? 'start' };
-        socket.send(JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'subscribe', params }));
+        if (!isOver) socket.send(JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'subscribe', params }));
       });
-      socket.addEventListener('message', (event) => this.#hear(JSON.parse(String(event.data)) as Message));
+      socket.addEventListener('message', (event) => {
+        if (isOver) return;
+        silence.refresh();
+        this.#hear(JSON.parse(String(event.data)) as Message);
+      });
       socket.addEventListener('error', () => {});
-      socket.addEventListener('close', () => resolve());
+      socket.addEventListener('close', end);
     });
   }
 
@@ -55,8 +67,6 @@ export class WebSocketSubscriber {
     if (message.method === 'record' && message.params !== undefined) {
       this.watch.take(message.params);
       this.#position = message.params.position;
-    } else if (message.result?.isComplete === false) {
-      this.watch.complaints.push(`${this.#name}: cannot resume, though nothing was trimmed`);
-    }
+    } else if (message.result?.isComplete === false) this.watch.complain(CANNOT_RESUME);
   }
 }

@@ -1,0 +1,43 @@
+/** A planned switchover, asked for at any node, while everything runs. */
+import { pause } from '../producers/producer.ts';
+import { type Fault, pick, type World } from './fault.ts';
+import { standbyOf } from './process-faults.ts';
+
+const ANSWER_TIMEOUT_MS = 20_000;
+/** So long after a node became active it refuses to switch over again. */
+const TENURE_MS = 150;
+
+interface Report {
+  readonly from: string;
+  readonly to: string;
+  readonly pauseMs: number;
+  readonly recordsLost: number;
+}
+
+export async function switchOver(world: World, { choice, amount, isAlone }: Fault): Promise<string> {
+  const to = amount < 0.5 ? (standbyOf(world, choice)?.name ?? null) : null;
+  const asked = pick(
+    world.cluster.nodes.filter(({ isRunning }) => isRunning),
+    choice,
+  );
+  if (asked === undefined) return 'nobody to ask';
+  if (isAlone) await pause(TENURE_MS);
+  try {
+    const response = await fetch(`http://127.0.0.1:${asked.ports.admin}/admin/v1/switchover`, {
+      method: 'POST',
+      body: JSON.stringify(to === null ? {} : { to }),
+      signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
+    });
+    const text = await response.text();
+    if (response.status !== 200) {
+      if (isAlone) world.complain(`SWITCHOVER: refused with HTTP ${response.status} ${text.trim()}`);
+      return `refused: ${text.trim()}`;
+    }
+    const { from, to: became, pauseMs, recordsLost } = JSON.parse(text) as Report;
+    if (recordsLost !== 0) world.complain(`SWITCHOVER: it says that ${recordsLost} records were lost`);
+    return `${from} to ${became}, pause ${Math.round(pauseMs)} ms`;
+  } catch (error) {
+    if (isAlone) world.complain(`SWITCHOVER: no answer: ${String(error)}`);
+    return `no answer: ${String(error)}`;
+  }
+}
