@@ -4,7 +4,6 @@ import { stripVTControlCharacters } from 'node:util';
 import { loadConfig } from '../config/load.ts';
 import { TandemError } from '../core/errors.ts';
 import { checkFileDescriptors, checkNode } from './doctor-host.ts';
-import { readEvents } from './event-stream.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { readBatches } from './publish.ts';
 import { bytesText, durationText, table } from './terminal.ts';
@@ -30,16 +29,6 @@ test('standard input is cut at line feeds wherever the chunks end; the last line
     many.map(({ length }) => length),
     [1000, 1000, 500],
   );
-});
-
-test('events are read across chunks, with the id of the last one', async () => {
-  const text = ': hi\n\nid: p1\ndata: {"a":1}\n\nevent: gap\r\ndata: one\ndata:two\n\nid: p2\n\ndata: x\n\n';
-  const events = await all(readEvents(chunks(...text.split(/(?<=.{3})/s))));
-  assert.deepEqual(events, [
-    { event: 'message', data: '{"a":1}', id: 'p1' },
-    { event: 'gap', data: 'one\ntwo', id: 'p1' },
-    { event: 'message', data: 'x', id: 'p2' },
-  ]);
 });
 
 test('exit codes', () => {

@@ -11,13 +11,22 @@ export interface OutputOptions {
 }
 
 export interface ClientOptions extends OutputOptions {
+  /** Several are separated by commas. */
   readonly url: string;
   readonly adminUrl: string;
   readonly token?: string;
 }
 
-const urlOption = (): Option =>
-  new Option('--url <url>', 'HTTP listener of the server').env('TANDEM_URL').default(DEFAULT_URL);
+function urlOption(): Option {
+  const given: string[] = [];
+  return new Option('--url <url>', 'HTTP listener of the server; several (again, or with commas) are tried in turn')
+    .env('TANDEM_URL')
+    .default(DEFAULT_URL)
+    .argParser((url) => {
+      given.push(url);
+      return given.join(',');
+    });
+}
 const adminUrlOption = (): Option =>
   new Option('--admin-url <url>', 'admin address of the server')
     .env('TANDEM_ADMIN_URL')

@@ -1,10 +1,14 @@
-/** `tandem publish`: records from the arguments, or one per line from standard input, over HTTP in batches. */
+/**
+ * `tandem publish`: records from the arguments, or one per line from standard input. It survives the death of the node: what was not
+ * acknowledged is sent again, to the next address that answers, and stored once.
+ */
 import { isUtf8 } from 'node:buffer';
 import type { Command } from 'commander';
+import type { PublishReceipt, TandemClient } from 'tandem-client';
 import { TandemError } from '../core/errors.ts';
+import { withClient } from './client.ts';
 import { action, type ClientOptions, serverOf, withServer } from './options.ts';
 import { startProgress } from './progress.ts';
-import { request, type ServerOptions } from './server.ts';
 import { countText, err, out, printJson } from './terminal.ts';
 
 interface PublishOptions extends ClientOptions {
@@ -13,8 +17,9 @@ interface PublishOptions extends ClientOptions {
   readonly sequence?: string;
 }
 
-/** As the server answers a batch: one for each partition that it touched. */
-export interface Receipt {
+/** Of consecutive records that have consecutive places. */
+interface Receipt {
+  readonly term: number;
   readonly epoch: string;
   readonly partition: number;
   /** null: stored earlier, the place is no longer known. */
@@ -25,6 +30,8 @@ export interface Receipt {
 
 const BATCH_RECORDS_MAX = 1000;
 const BATCH_BYTES_MAX = 1024 * 1024;
+/** Under way. */
+const BATCHES_MAX = 4;
 const LINE_FEED = 10;
 
 export function addPublish(program: Command): void {
@@ -42,25 +49,42 @@ export function addPublish(program: Command): void {
 }
 
 async function publish(topic: string, data: readonly string[], options: PublishOptions): Promise<void> {
-  const batches = data.length > 0 ? [data.map((text) => Buffer.from(text))] : readBatches(process.stdin);
-  const publisher = new Publisher(topic, options);
+  const firstSequence = sequenceOf(options);
+  const isStream = data.length === 0;
+  const use = { producer: options.producer, inFlightMax: BATCH_RECORDS_MAX * BATCHES_MAX };
   const progress = startProgress('published');
-  let count = 0;
-  try {
-    for await (const records of batches) {
-      const receipts = await publisher.send(records);
-      count += records.length;
-      if (options.json) for (const receipt of receipts) printJson(receipt);
-      else if (data.length > 0) for (const receipt of receipts) out(receiptText(receipt));
-      progress.update(count);
+  const report = (receipts: readonly Receipt[], stored: number): void => {
+    if (options.json) for (const receipt of receipts) printJson(receipt);
+    else if (!isStream) for (const receipt of receipts) out(receiptText(receipt));
+    progress.update(stored);
+  };
+  await withClient(serverOf(options), use, async (client) => {
+    const publisher = new Publisher(client, { topic, key: options.key, firstSequence, report });
+    try {
+      if (isStream) for await (const records of readBatches(process.stdin)) await publisher.send(records);
+      else await publisher.send(data.map((text) => Buffer.from(text)));
+    } catch (error) {
+      // Of the input, which the publisher ends when it fails.
+      if (publisher.failure === undefined) throw error;
     }
-  } catch (error) {
+    await publisher.settled();
     progress.end();
-    if (count > 0) err(`${countText(count)} records were stored before this:`);
-    throw error;
-  }
-  progress.end();
-  if (options.json !== true && data.length === 0) out(`${countText(count)} records stored`);
+    const { stored, failure } = publisher;
+    if (failure !== undefined) {
+      if (stored > 0) err(`${countText(stored)} records were stored before this:`);
+      throw failure;
+    }
+    if (options.json !== true && isStream) out(`${countText(stored)} records stored`);
+  }).finally(() => progress.end());
+}
+
+function sequenceOf({ producer, sequence }: PublishOptions): number | undefined {
+  const first = Number(sequence ?? 1);
+  if (!Number.isSafeInteger(first) || first < 1)
+    throw new TandemError('TANDEM_CONFIG_INVALID', { detail: '--sequence must be an integer from 1' });
+  if (sequence !== undefined && producer === undefined)
+    throw new TandemError('TANDEM_CONFIG_INVALID', { detail: '--sequence needs --producer' });
+  return producer === undefined ? undefined : first;
 }
 
 function receiptText({ partition, offset, count, isDuplicate }: Receipt): string {
@@ -68,46 +92,92 @@ function receiptText({ partition, offset, count, isDuplicate }: Receipt): string
   return `OK ${partition}:${offset ?? '-'}${last}${isDuplicate === true ? ' (stored earlier)' : ''}`;
 }
 
+interface PublisherOptions {
+  readonly topic: string;
+  readonly key: string | undefined;
+  /** undefined: the client counts by itself. */
+  readonly firstSequence: number | undefined;
+  /** The receipts of a batch, and how many records are stored by now; in the order of the batches. */
+  readonly report: (receipts: readonly Receipt[], stored: number) => void;
+}
+
+/** Keeps a few batches under way. After the first refusal nothing more is sent. */
 class Publisher {
-  readonly #server: ServerOptions;
-  readonly #path: string;
-  readonly #key: string | undefined;
-  readonly #producer: string | undefined;
-  #sequence: number;
+  stored = 0;
+  failure: Error | undefined;
+  readonly #client: TandemClient;
+  readonly #options: PublisherOptions;
+  #nextSequence: number | undefined;
+  #underWay = 0;
+  #reported: Promise<void> = Promise.resolve();
+  #wake: () => void = () => {};
 
-  constructor(topic: string, options: PublishOptions) {
-    this.#server = serverOf(options);
-    this.#path = `/topics/${encodeURIComponent(topic)}`;
-    this.#key = options.key;
-    this.#producer = options.producer;
-    this.#sequence = Number(options.sequence ?? 1);
-    if (!Number.isSafeInteger(this.#sequence) || this.#sequence < 1)
-      throw new TandemError('TANDEM_CONFIG_INVALID', { detail: '--sequence must be an integer from 1' });
-    if (options.sequence !== undefined && options.producer === undefined)
-      throw new TandemError('TANDEM_CONFIG_INVALID', { detail: '--sequence needs --producer' });
+  constructor(client: TandemClient, options: PublisherOptions) {
+    this.#client = client;
+    this.#options = options;
+    this.#nextSequence = options.firstSequence;
   }
 
-  /** Resolves when all are stored. */
-  async send(records: readonly Buffer[]): Promise<readonly Receipt[]> {
-    const response = await request(this.#server, this.#path, {
-      method: 'POST',
-      headers: { 'content-type': 'application/x-ndjson', ...this.#producerHeaders() },
-      body: records.map((record) => this.#line(record)).join(''),
-    });
-    this.#sequence += records.length;
-    const answer = (await response.json()) as Receipt | { readonly receipts: readonly Receipt[] };
-    return 'receipts' in answer ? answer.receipts : [answer];
+  /** Resolves when there is room for the next batch. */
+  async send(records: readonly Buffer[]): Promise<void> {
+    const batch = Promise.all(records.map((record) => this.#publish(record)));
+    const fail = (error: Error): void => this.#fail(error);
+    batch.catch(fail);
+    this.#underWay++;
+    this.#reported = this.#reported.then(async () => this.#report(await batch));
+    this.#reported.catch(fail);
+    while (this.#underWay >= BATCHES_MAX && this.failure === undefined)
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
   }
 
-  #producerHeaders(): { [name: string]: string } {
-    if (this.#producer === undefined) return {};
-    return { 'tandem-producer': this.#producer, 'tandem-sequence': String(this.#sequence) };
+  /** Resolves when nothing is under way any more. */
+  async settled(): Promise<void> {
+    await this.#reported.catch(() => {});
   }
 
-  #line(record: Buffer): string {
-    const body = isUtf8(record) ? { data: record.toString('utf8') } : { base64: record.toString('base64') };
-    return `${JSON.stringify(this.#key === undefined ? body : { ...body, key: this.#key })}\n`;
+  async #publish(record: Buffer): Promise<PublishReceipt> {
+    const sequence = this.#nextSequence;
+    if (sequence !== undefined) this.#nextSequence = sequence + 1;
+    const data = isUtf8(record) ? record.toString('utf8') : record;
+    const { topic, key } = this.#options;
+    const receipt = await this.#client.publish(topic, data, { key, sequence });
+    this.stored++;
+    return receipt;
   }
+
+  #report(receipts: readonly PublishReceipt[]): void {
+    this.#underWay--;
+    this.#options.report(joined(receipts), this.stored);
+    this.#wake();
+  }
+
+  /** At once, before the client sends what stands behind the refused record. */
+  #fail(error: Error): void {
+    if (this.failure !== undefined) return;
+    this.failure = error;
+    void this.#client.close({ flush: false });
+    process.stdin.destroy();
+    this.#wake();
+  }
+}
+
+/** One receipt for each run of places. */
+function joined(receipts: readonly PublishReceipt[]): Receipt[] {
+  const runs: { -readonly [Member in keyof Receipt]: Receipt[Member] }[] = [];
+  for (const { term, epoch, partition, offset, isDuplicate } of receipts) {
+    const last = runs.at(-1);
+    const place = last === undefined || last.offset === null ? null : last.offset + last.count;
+    const continues =
+      last?.partition === partition &&
+      last.term === term &&
+      place === offset &&
+      (last.isDuplicate ?? false) === isDuplicate;
+    if (last !== undefined && continues) last.count++;
+    else runs.push({ term, epoch, partition, offset, count: 1, ...(isDuplicate ? { isDuplicate } : {}) });
+  }
+  return runs;
 }
 
 /** Cuts a stream at its line feeds; what is there when the stream pauses is a batch. */

@@ -2,7 +2,7 @@
 import { ERRORS, type ErrorCode, TandemError } from '../core/errors.ts';
 
 export interface ServerOptions {
-  /** Base URL. */
+  /** Base URL; of several, separated by commas, the first that answers counts. */
   readonly url: string;
   readonly token: string | undefined;
 }
@@ -24,22 +24,39 @@ export async function request(
   options: RequestOptions = {},
   accepted: readonly number[] = [],
 ): Promise<Response> {
-  if (!URL.canParse(path, server.url))
-    throw new TandemError('TANDEM_CONFIG_INVALID', { detail: `${server.url} is not a URL` });
-  const url = new URL(path, server.url);
   const headers = {
     ...options.headers,
     ...(server.token === undefined ? {} : { authorization: `Bearer ${server.token}` }),
   };
-  let response: Response;
+  const response = await firstAnswer(urlsOf(server), path, { ...options, headers });
+  if (response.ok || accepted.includes(response.status)) return response;
+  throw await errorOf(response);
+}
+
+export const urlsOf = ({ url }: ServerOptions): readonly string[] => url.split(',').map((each) => each.trim());
+
+async function firstAnswer(urls: readonly string[], path: string, options: RequestOptions): Promise<Response> {
+  let failure: unknown;
+  for (const url of urls) {
+    const base = url.replace(/^ws/, 'http');
+    if (!URL.canParse(path, base)) throw new TandemError('TANDEM_CONFIG_INVALID', { detail: `${url} is not a URL` });
+    try {
+      return await answerOf(new URL(path, base), options);
+    } catch (thrown) {
+      if (options.signal?.aborted) throw thrown;
+      failure ??= thrown;
+    }
+  }
+  throw failure;
+}
+
+async function answerOf(url: URL, options: RequestOptions): Promise<Response> {
   try {
-    response = await fetch(url, { ...options, headers });
+    return await fetch(url, options);
   } catch (error) {
     if (options.signal?.aborted) throw error;
     throw new TandemError('TANDEM_SERVER_UNREACHABLE', { detail: `${url.origin} (${reasonOf(error)})`, cause: error });
   }
-  if (response.ok || accepted.includes(response.status)) return response;
-  throw await errorOf(response);
 }
 
 export async function requestJson<T>(server: ServerOptions, path: string, options: RequestOptions = {}): Promise<T> {
