@@ -33,6 +33,8 @@ export class LeaseHolding {
   #grant: LeaseGrant | undefined;
   /** How many were held by now. */
   #grants = 0;
+  /** Of all answers, those included that nobody waited for any more: each grant to this holder ends the ones before it. */
+  #newestTerm = 0;
   #deadlineMs = Number.NEGATIVE_INFINITY;
   #renewTimer: Timer | undefined;
   #guardTimer: Timer | undefined;
@@ -66,7 +68,8 @@ export class LeaseHolding {
     const asked = leases.acquire(leaseName, holder, timers.ttlMs);
     const onLate = (late: LeaseGrant | undefined): void => this.#onLate(late, grants);
     const grant = await inTime(clock, asked, storeTimeoutMs(timers), LATE_STORE, onLate);
-    if (grant === undefined) return undefined;
+    // Answers may overtake each other: a newer one, late, has ended this one.
+    if (grant === undefined || grant.term < this.#newestTerm) return undefined;
     // The answer came, but this process was stopped before it could read it.
     if (clock.monotonicMs() >= deadlineMs) {
       onLate(grant);
@@ -111,6 +114,7 @@ export class LeaseHolding {
   #hold(grant: LeaseGrant, deadlineMs: number): LeaseGrant {
     this.drop();
     this.#grant = grant;
+    this.#newestTerm = grant.term;
     this.#grants++;
     this.#deadlineMs = deadlineMs;
     if (!this.#options.provesDeath) {
@@ -170,6 +174,7 @@ export class LeaseHolding {
    */
   #onLate(grant: LeaseGrant | undefined, grants: number): void {
     if (grant === undefined) return;
+    this.#newestTerm = Math.max(this.#newestTerm, grant.term);
     const held = this.#grant;
     if (held !== undefined && grant.term > held.term) this.#lose(held, 'the store has granted a newer term');
     if (this.#grants === grants) this.#options.leases.release(grant).catch(() => {});

@@ -4,7 +4,7 @@ import type { SimNode, World } from './world.fixture.ts';
 
 const FIRST_FAULT_MS = 300;
 const WINDOW_MS = 3000;
-const FAULTS_MAX = 6;
+const FAULTS_MAX = 9;
 const STOPS_MS = [30, 200, 700, 1000, 1050, 1200, 1300, 1500, 1600, 3000];
 
 /** Each does its harm at once and returns what takes it back. */
@@ -16,8 +16,12 @@ const killed: Fault = (world, node) => {
 };
 
 const stopped: Fault = (world, node) => {
-  world.stop(node, world.pick(['keeper', 'workers', 'both', 'both', 'both'] as const));
-  return () => world.goOn(node);
+  const { process } = node;
+  const part = world.pick(['keeper', 'workers', 'both', 'both', 'both'] as const);
+  world.stop(node, part);
+  return () => {
+    if (part === 'workers' || !world.leavesHung || node.process !== process) world.goOn(node);
+  };
 };
 
 /** Whoever is active: most of what can go wrong concerns it. */
@@ -151,7 +155,9 @@ export function planFaults(world: World): number {
     world.fenceFails = 0;
     for (const node of world.nodes) {
       node.faults = WELL;
-      world.goOn(node);
+      const { holder } = world.leases;
+      const hangs = world.leavesHung && node.process?.isStopped && node.process.holder === holder;
+      if (!hangs || world.living.length < 2) world.goOn(node);
       world.start(node);
     }
   });

@@ -58,6 +58,8 @@ export class World {
   /** The part of attempts to end a node that fail. */
   fenceFails = 0;
   roleChangeMs = 0;
+  /** A node that hangs with the lease when the faults are over goes on hanging: the others must end it. */
+  leavesHung = false;
   #lastHolder: { holder: string; atMs: number } | undefined;
 
   constructor(kind: StoreKind, seed: number, trace?: Trace) {
@@ -68,6 +70,7 @@ export class World {
     this.network = new SimNetwork(this.scheduler, this.random, (observer, holder) => this.#fence(observer, holder));
     if (kind === 'timed') this.timed = new TimedLeases(this.scheduler, this.random, this.#rate());
     this.leases = this.timed ?? new KernelLeases(this.scheduler, this.random, this.isHit(0.3) ? 3 : 0);
+    this.leavesHung = kind === 'kernel' && this.isHit(0.5);
     this.timers = {
       heartbeatTimeoutMs: 1000,
       pollMs: 250,
@@ -228,6 +231,11 @@ export class World {
     await elector.stop(() => duties.demote(500));
     if (!process.isAlive) return;
     this.kill(node, 0);
+    this.#startLater(node);
+  }
+
+  /** As a service manager does. */
+  #startLater(node: SimNode): void {
     this.scheduler.after(this.between(100, 1000), undefined, () => this.start(node));
   }
 
@@ -247,6 +255,7 @@ export class World {
     if (this.isHit(this.fenceFails)) throw new TandemError('TANDEM_PEER_LOST');
     if (node === undefined || node.process.holder !== holder || !node.process.isAlive) return;
     this.kill(node, 0);
+    this.#startLater(node);
     await wait(this.between(0, RELEASE_MS_MAX));
   }
 
