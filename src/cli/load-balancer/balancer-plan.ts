@@ -113,6 +113,11 @@ function checkAlike(members: readonly Member[]): void {
   for (const member of members) {
     const { name } = member.node;
     const ports = [...member.listen.map(({ target }) => target.port), member.node.admin.port, member.node.agent?.port];
+    const agentPort = member.node.agent?.port ?? 1;
+    if (agentPort < 0 || agentPort > PORT_MAX)
+      throw invalid(
+        `${name} would have its agent-check on port ${agentPort}: as far from its admin port as in the config`,
+      );
     if (ports.includes(0))
       throw invalid(`${name} has a listener or admin on port 0, which is another one at each start`);
     if (kindOf(member) !== kindOf(members[0] as Member))
@@ -126,4 +131,5 @@ function checkAlike(members: readonly Member[]): void {
 
 const invalid = (detail: string): TandemError => new TandemError('TANDEM_CONFIG_INVALID', { detail });
 
-export const hostPortText = ({ host, port }: HostPort): string => `${host.includes(':') ? `[${host}]` : host}:${port}`;
+export const hostText = (host: string): string => (host.includes(':') ? `[${host}]` : host);
+export const hostPortText = ({ host, port }: HostPort): string => `${hostText(host)}:${port}`;

@@ -3,7 +3,13 @@
  * printed, since that is where people will read and change it. docs/load-balancing.md has the figures.
  */
 import type { Limits } from '../../core/limits.ts';
-import { type BalancedListener, type BalancedNode, type BalancerPlan, hostPortText } from './balancer-plan.ts';
+import {
+  type BalancedListener,
+  type BalancedNode,
+  type BalancerPlan,
+  hostPortText,
+  hostText,
+} from './balancer-plan.ts';
 
 /** Longer than the nodes' own time-out, so that a node decides and can say why. */
 const GRACE_MS = 10_000;
@@ -32,7 +38,7 @@ function defaults(limits: Limits, hasAgent: boolean): string {
     : '';
   return `defaults
     # Also how long a connection waits before it is tried again: short, since the next node is there within milliseconds.
-    timeout connect 300ms
+    timeout connect 200ms
     timeout client ${idleMs(limits)}ms
     timeout server ${idleMs(limits)}ms
     timeout check 1s
@@ -87,11 +93,11 @@ function httpLines({ limits }: BalancerPlan, { listen }: BalancedListener): stri
 
 function serverLine({ name, admin, agent }: BalancedNode, target: string, { listen }: BalancedListener): string {
   const words = [
-    ...['server', name, target, 'check', 'addr', admin.host, 'port', String(admin.port)],
+    ...['server', name, target, 'check', 'addr', hostText(admin.host), 'port', String(admin.port)],
     ...(admin.isTls ? ['check-ssl', 'verify', 'none'] : []),
     ...(agent === null
       ? []
-      : ['agent-check', 'agent-addr', agent.host, 'agent-port', String(agent.port), 'agent-inter', '200ms']),
+      : ['agent-check', 'agent-addr', hostText(agent.host), 'agent-port', String(agent.port), 'agent-inter', '100ms']),
     ...(listen.trustedProxies === null ? [] : ['send-proxy-v2']),
   ];
   return words.join(' ');

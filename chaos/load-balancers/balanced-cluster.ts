@@ -1,0 +1,129 @@
+/** Nodes of one data folder, each with ports of its own, as a load balancer on the same machine needs them. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { until } from '../../src/core/testing/until.ts';
+import { freePorts, NodeUnderTest } from '../node-under-test.ts';
+import { signal } from '../processes.ts';
+
+const NAMES = ['a', 'b', 'c'] as const;
+const PORTS_PER_NODE = 5;
+
+/** The load balancer's own. */
+export interface FrontPorts {
+  readonly http: number;
+  readonly lines: number;
+  readonly udp: number;
+}
+
+const PATIENCE_MS = 30_000;
+export const HEARTBEAT_TIMEOUT_MS = 1000;
+
+export interface ClusterOptions {
+  readonly count: 1 | 3;
+  /** The listeners want the PROXY protocol. */
+  readonly isProxied: boolean;
+}
+
+export class BalancedCluster {
+  readonly nodes: readonly NodeUnderTest[];
+  readonly configPaths: readonly string[];
+  /** Free ports for a load balancer. */
+  readonly front: FrontPorts;
+
+  static async create(folder: string, { count, isProxied }: ClusterOptions): Promise<BalancedCluster> {
+    const names = NAMES.slice(0, count);
+    const configPaths: string[] = [];
+    const nodes: NodeUnderTest[] = [];
+    // All at once, or some would come twice.
+    const free = await freePorts(3 + PORTS_PER_NODE * names.length);
+    const [http = 0, lines = 0, udp = 0] = free.splice(0, 3);
+    const front = { http, lines, udp };
+    for (const name of names) {
+      const [http = 0, lines = 0, udp = 0, admin = 0, agent = 0] = free.splice(0, PORTS_PER_NODE);
+      const configFile = `node-${name}.yaml`;
+      configPaths.push(join(folder, configFile));
+      const on = isProxied ? 'proxy=on' : 'proxy=off';
+      const config = `name: ${name}
+data: ./data
+workers: { count: 1, restartCountMax: 1000 }
+listen:
+  - http://127.0.0.1:${http}?${on}
+  - tcp://127.0.0.1:${lines}?topic=data_queue&${on}
+  - udp://127.0.0.1:${udp}?topic=data_queue&ack=offset&${on}
+admin: { url: 'http://127.0.0.1:${admin}', agentCheck: '127.0.0.1:${agent}' }
+cluster: { mode: active-standby, heartbeatTimeoutMs: ${HEARTBEAT_TIMEOUT_MS}, minTenureMs: 100, takeoversMax: 1000 }
+`;
+      writeFileSync(join(folder, configFile), config);
+      const ports = { http, lines, udp, admin, frames: 0 };
+      nodes.push(new NodeUnderTest({ name, folder, ports, configFile, outputFile: `node-${name}.log` }));
+    }
+    return new BalancedCluster(nodes, configPaths, front);
+  }
+
+  constructor(nodes: readonly NodeUnderTest[], configPaths: readonly string[], front: FrontPorts) {
+    this.nodes = nodes;
+    this.configPaths = configPaths;
+    this.front = front;
+  }
+
+  /** Starts those that do not run; resolves with the active one when the others are ready to take over. */
+  async settle(): Promise<NodeUnderTest> {
+    for (const node of this.nodes) node.spawn();
+    return until(
+      () => `one node is active and the others are ready:\n${this.#outputs()}`,
+      async () => {
+        const statuses = await Promise.all(this.nodes.map(statusOf));
+        return this.nodes.find((_, i) => isSettled(statuses[i], this.nodes.length - 1));
+      },
+      PATIENCE_MS,
+    ) as Promise<NodeUnderTest>;
+  }
+
+  /** Asks any node for a planned switchover; resolves with its report. */
+  async switchOver(): Promise<{ readonly from: string; readonly to: string; readonly pauseMs: number }> {
+    const [node] = this.nodes;
+    const response = await fetch(`http://127.0.0.1:${node?.ports.admin}/admin/v1/switchover`, { method: 'POST' });
+    const text = await response.text();
+    if (response.status !== 200) throw new RangeError(`switchover: HTTP ${response.status} ${text}`);
+    return JSON.parse(text);
+  }
+
+  async end(): Promise<void> {
+    for (const node of this.nodes) node.wake();
+    await Promise.all(this.nodes.map((node) => node.killAll()));
+    for (const { pid } of this.nodes.flatMap((node) => node.survivors())) signal(pid, 'SIGKILL');
+  }
+
+  #outputs(): string {
+    return this.nodes.map((node) => `${node.name}: ${node.output().slice(-2000)}`).join('\n');
+  }
+}
+
+interface Status {
+  readonly role: string;
+  readonly isReady: boolean;
+  readonly cluster: {
+    readonly peers: readonly {
+      readonly isLost: boolean;
+      readonly facts: { readonly role: string; readonly isReady: boolean };
+    }[];
+  };
+}
+
+/** undefined: no answer. */
+async function statusOf({ ports }: NodeUnderTest): Promise<Status | undefined> {
+  try {
+    return (await (await fetch(`http://127.0.0.1:${ports.admin}/admin/v1/status`)).json()) as Status;
+  } catch {
+    return undefined;
+  }
+}
+
+/** It is active, and knows so many standbys that could take over. */
+function isSettled(status: Status | undefined, standbys: number): boolean {
+  if (status?.role !== 'active' || !status.isReady) return false;
+  const ready = status.cluster.peers.filter(
+    ({ isLost, facts }) => !isLost && facts.role === 'standby' && facts.isReady,
+  );
+  return ready.length === standbys;
+}
