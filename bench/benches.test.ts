@@ -6,6 +6,7 @@ import { runLoadProcess } from './load/run-load.ts';
 import { atLeast, atMost, median, percentile, tableOf } from './measure.ts';
 import { RedisServer } from './peers/redis-server.ts';
 import { startWsPeer } from './peers/ws-peer.ts';
+import { measureTakeovers } from './takeover.bench.ts';
 import { discard, startTandem } from './tandem-server.ts';
 
 const LOAD = { connections: 3, inFlight: 4, recordBytes: 200, seconds: 0.2, warmUpSeconds: 0.05 };
@@ -42,6 +43,11 @@ test('the fan-out load hears Tandem and the ws peer', async (t) => {
   t.after(() => peer.stop());
   const wsTarget = { port: peer.port, path: '/', publishPort: peer.control, answers: 0 };
   assert.ok((await runFanout({ ...FANOUT, ...wsTarget })).deliveriesPerSecond > 0);
+});
+
+test('a cluster under load: a kill, a hang and a switchover are measured', async () => {
+  const measures = await measureTakeovers(() => {}, { kills: 1, hangs: 1, switchovers: 1 });
+  for (const { name, value } of measures) assert.ok(value > 0, name);
 });
 
 test('figures: medians, percentiles, bounds and the table', () => {

@@ -1,15 +1,14 @@
 /** A worker is killed with -9 under load: time to the next ack of a new connection to the same port. */
-import { connect } from 'node:net';
 import { Values } from '../chaos/evidence/values.ts';
-import { pause, recordOf } from '../chaos/producers/producer.ts';
+import { pause } from '../chaos/producers/producer.ts';
 import { TcpProducer } from '../chaos/producers/tcp-producer.ts';
+import { nextAckMs } from './load/next-ack.ts';
 import { atMost, type Bench, type Measure, percentile } from './measure.ts';
 import { discard, startTandem } from './tandem-server.ts';
 
 const KILLS = 20;
 /** The keeper forks a new spare after each kill; it must be there before the next one. */
 const BETWEEN_KILLS_MS = 1500;
-const RETRY_MS = 1;
 
 export const failoverBench: Bench = async (say) => {
   const measures: Measure[] = [];
@@ -39,21 +38,3 @@ export const failoverBench: Bench = async (say) => {
   }
   return measures;
 };
-
-async function nextAckMs(port: number): Promise<number> {
-  const startedMs = performance.now();
-  while (!(await isAcked(port))) await pause(RETRY_MS);
-  return performance.now() - startedMs;
-}
-
-function isAcked(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1', () => socket.write(`${recordOf('probe')}\n`));
-    socket.once('data', (answer) => {
-      socket.destroy();
-      resolve(answer.toString().startsWith('OK '));
-    });
-    socket.once('error', () => resolve(false));
-    socket.once('close', () => resolve(false));
-  });
-}

@@ -11,6 +11,7 @@ import { idleBench } from './idle.bench.ts';
 import { ingestBench } from './ingest.bench.ts';
 import { type Bench, type Measure, tableOf } from './measure.ts';
 import { startBench } from './start.bench.ts';
+import { takeoverBench } from './takeover.bench.ts';
 import { topicsBench } from './topics.bench.ts';
 
 const BENCHES: Readonly<Record<string, Bench>> = {
@@ -20,6 +21,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   fanout: fanoutBench,
   idle: idleBench,
   failover: failoverBench,
+  takeover: takeoverBench,
   start: startBench,
 };
 const RESULTS = new URL('./results/', import.meta.url);

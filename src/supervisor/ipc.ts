@@ -8,7 +8,8 @@
  *   connection + socket (id)               took (id)           sent before a byte of the socket is read: an unconfirmed one can be
  *                                                              given to another worker if this one dies
  *   datagrams + socket, health, ask        beat (4 per second), answer
- *   drain                                  draining, (exit 0)
+ *   drain                                  draining, drained   all that was in hand is answered; others may still ask its slot
+ *   close                                  (exit 0)
  *                                          failed              why it is about to exit
  *
  * Messages keep their order. A worker exits at once when the channel closes: the keeper is dead then.
@@ -28,7 +29,8 @@ export type ToWorker =
   | { readonly kind: 'datagrams'; readonly listener: number }
   | { readonly kind: 'health'; readonly health: Health }
   | { readonly kind: 'ask'; readonly id: number; readonly question: Question }
-  | { readonly kind: 'drain'; readonly deadlineMs: number };
+  | { readonly kind: 'drain'; readonly deadlineMs: number }
+  | { readonly kind: 'close' };
 
 export interface WorkerError {
   readonly code: ErrorCode;
@@ -58,6 +60,7 @@ export type ToKeeper =
   | ({ readonly kind: 'took'; readonly id: number } & ConnectionCount)
   | { readonly kind: 'answer'; readonly id: number; readonly answer: WorkerAnswer }
   | { readonly kind: 'draining'; readonly load: DrainedLoad }
+  | { readonly kind: 'drained' }
   | ({ readonly kind: 'failed' } & WorkerError);
 
 export function workerErrorOf(thrown: unknown): WorkerError {

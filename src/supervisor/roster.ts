@@ -134,7 +134,8 @@ export class Roster {
   /** The node is no longer active: drains the slots' workers at once; resolves when none is left. Its other processes stay. */
   async drainSlots(deadlineMs: number): Promise<void> {
     this.#giveUpRight();
-    for (const { worker } of this.slots) worker?.drain(deadlineMs, 0);
+    const workers = this.slots.flatMap(({ worker }) => worker ?? []);
+    await this.#drainTogether(workers, deadlineMs, 0);
     await this.until(() => this.slots.every(({ worker }) => worker === undefined));
   }
 
@@ -143,6 +144,14 @@ export class Roster {
     this.#giveUpRight();
     for (const { worker } of this.slots) worker?.kill(reason);
     await this.until(() => this.slots.every(({ worker }) => worker === undefined));
+  }
+
+  /** They have asked each other for what they have in hand: none closes before all are drained. Resolves when all are told to close. */
+  async #drainTogether(workers: readonly WorkerProcess[], deadlineMs: number, quietMs?: number): Promise<void> {
+    for (const worker of workers)
+      worker.drain(deadlineMs, { ...(quietMs === undefined ? {} : { quietMs }), staysOpen: true });
+    await this.until(() => workers.every(({ isDrained, state }) => isDrained || state === 'exited'));
+    for (const worker of workers) worker.close();
   }
 
   /** New processes would take the machine from whoever takes over now. */
@@ -195,7 +204,7 @@ export class Roster {
   async end(drainTimeoutMs: number): Promise<void> {
     this.#isEnding = true;
     clearTimeout(this.#timer);
-    for (const worker of this.processes) worker.drain(drainTimeoutMs);
+    void this.#drainTogether(this.processes, drainTimeoutMs);
     this.#changed();
     await this.until(() => this.processes.length === 0);
   }

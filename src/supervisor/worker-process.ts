@@ -66,6 +66,8 @@ export class WorkerProcess implements Heart, ConnectionTaker {
   state: WorkerState = 'loading';
   slot: WorkerSlot | undefined;
   hadServed = false;
+  /** It has answered all that it had in hand. */
+  isDrained = false;
   /** What it had in hand when it began to drain. */
   drainedLoad: DrainedLoad = { records: 0, clients: 0 };
   /** As its latest beat said. */
@@ -88,6 +90,7 @@ export class WorkerProcess implements Heart, ConnectionTaker {
   #failure: TandemError | undefined;
   #killReason: string | undefined;
   #drainTimer: NodeJS.Timeout | undefined;
+  #staysOpen = false;
 
   constructor(options: WorkerProcessOptions) {
     this.#options = options;
@@ -197,10 +200,15 @@ export class WorkerProcess implements Heart, ConnectionTaker {
     });
   }
 
-  /** Finishes what is in hand and exits; killed shortly after the deadline. `quietMs`: it takes what arrives for so long before. */
-  drain(deadlineMs: number, quietMs: number = this.state === 'serving' ? DRAIN_QUIET_MS : 0): void {
+  /**
+   * Finishes what is in hand and exits; killed shortly after the deadline. `quietMs`: it takes what arrives for so long before.
+   * `staysOpen`: once it `isDrained` it waits for `close`, so that other workers that drain can still use what it owns.
+   */
+  drain(deadlineMs: number, options: { readonly quietMs?: number; readonly staysOpen?: boolean } = {}): void {
+    const { quietMs = this.state === 'serving' ? DRAIN_QUIET_MS : 0, staysOpen = false } = options;
     if (this.state === 'draining' || this.state === 'exited') return;
     const isEmpty = this.slot === undefined;
+    this.#staysOpen = staysOpen;
     this.#enter('draining');
     if (isEmpty) {
       this.kill('not needed');
@@ -210,6 +218,11 @@ export class WorkerProcess implements Heart, ConnectionTaker {
       this.#send({ kind: 'drain', deadlineMs });
       this.#drainTimer = setTimeout(() => this.kill('did not drain in time'), deadlineMs + DRAIN_GRACE_MS);
     }, quietMs);
+  }
+
+  /** After it `isDrained`. */
+  close(): void {
+    this.#send({ kind: 'close' });
   }
 
   kill(reason: string): void {
@@ -246,6 +259,11 @@ export class WorkerProcess implements Heart, ConnectionTaker {
         return;
       case 'draining':
         this.drainedLoad = message.load;
+        return;
+      case 'drained':
+        this.isDrained = true;
+        if (!this.#staysOpen) this.close();
+        this.#options.events.onState(this);
         return;
       case 'failed':
         this.#failure = new TandemError(message.code, message);

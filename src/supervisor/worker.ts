@@ -97,6 +97,9 @@ class Worker {
         return this.#link.send({ kind: 'answer', id: message.id, answer: await this.#answer(message.question) });
       case 'drain':
         return this.#drain(message.deadlineMs);
+      case 'close':
+        await this.#runtime?.close();
+        process.exit(0);
     }
   }
 
@@ -125,8 +128,10 @@ class Worker {
   }
 
   async #drain(deadlineMs: number): Promise<void> {
-    if (this.#runtime !== undefined) this.#link.send({ kind: 'draining', load: this.#runtime.load });
-    await this.#runtime?.drain(deadlineMs);
-    process.exit(0);
+    const runtime = this.#runtime;
+    if (runtime === undefined) process.exit(0);
+    this.#link.send({ kind: 'draining', load: runtime.load });
+    await runtime.drain(deadlineMs);
+    this.#link.send({ kind: 'drained' });
   }
 }

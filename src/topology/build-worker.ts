@@ -176,14 +176,17 @@ class NodeWorker implements WorkerRuntime {
   }
 
   async drain(deadlineMs: number): Promise<void> {
-    const { listeners, consumers, ingest, push, engine } = this.#stages;
+    const { listeners, consumers, ingest, push } = this.#stages;
     const drained = (kind: Listener['kind']): Promise<void>[] =>
       listeners.filter((each) => each.kind === kind).map(({ listener }) => listener.drain(deadlineMs));
     await Promise.all([consumers.drain(deadlineMs), ...drained('stream')]);
     await Promise.all(drained('datagram'));
     await ingest.drain();
     push.close();
-    await engine.close();
+  }
+
+  close(): Promise<void> {
+    return this.#stages.engine.close();
   }
 }
 

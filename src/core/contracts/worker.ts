@@ -28,8 +28,10 @@ export interface WorkerRuntime extends MetricSource {
   admin(request: AdminRequest): Promise<unknown>;
   /** What would have to be finished now. */
   readonly load: DrainedLoad;
-  /** Takes no more work, finishes what is in hand, moves clients on, closes the engine. */
+  /** Takes no more work, finishes what is in hand, moves clients on. Other workers may still use what it owns. */
   drain(deadlineMs: number): Promise<void>;
+  /** After `drain`: closes the engine. */
+  close(): Promise<void>;
 }
 
 export interface DrainedLoad {

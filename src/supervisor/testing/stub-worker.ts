@@ -74,6 +74,8 @@ class StubRuntime implements WorkerRuntime {
     return [];
   }
 
+  async close(): Promise<void> {}
+
   async drain(): Promise<void> {
     for (const socket of this.#sockets) socket.end();
     while (this.#sockets.size > 0) await new Promise((resolve) => [...this.#sockets][0]?.once('close', resolve));
