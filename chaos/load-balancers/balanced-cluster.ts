@@ -16,7 +16,7 @@ export interface FrontPorts {
 }
 
 const PATIENCE_MS = 30_000;
-export const HEARTBEAT_TIMEOUT_MS = 1000;
+const HEARTBEAT_TIMEOUT_MS = 1000;
 
 export interface ClusterOptions {
   readonly count: 1 | 3;
