@@ -35,8 +35,8 @@ export const ENGINES: { readonly [kind in EngineKind]: EngineEntry } = {
         openEmbeddedEngine({ dataDir: config.dataFolder, slot, limits: config.limits, logger, onFailed: endProcess });
     },
     async warmUp() {
-      const { warmUpRecovery } = await import('../engines/embedded/warm-up.ts');
-      warmUpRecovery();
+      const { warmUp } = await import('../engines/embedded/warm-up.ts');
+      await warmUp(new AbortController().signal);
     },
   },
   memory: {

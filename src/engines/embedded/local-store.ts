@@ -11,6 +11,7 @@ import type { Random } from '../../core/ports/random.ts';
 import type { Position } from '../../core/position.ts';
 import { partitionKey } from '../../core/record.ts';
 import type { StoredBatch } from '../../core/record-set.ts';
+import { LateSeals } from './late-seals.ts';
 import type { ExtentEntries } from './log/extent.ts';
 import { Journal } from './log/journal.ts';
 import { LogReader } from './log/log-reader.ts';
@@ -23,7 +24,7 @@ import type { TrailPace } from './log/segment-trail.ts';
 import type { SidecarDirectory } from './log/sidecar-format.ts';
 import { Partitions } from './partitions.ts';
 import type { ProducerStates } from './producers.ts';
-import type { UnsealedSegment } from './recovery.ts';
+import type { RecoveryReport, UnsealedSegment } from './recovery.ts';
 import { SegmentSeals } from './segment-seals.ts';
 import type { StateDatabase } from './state-database.ts';
 import { scanWhole } from './unsealed-segment.ts';
@@ -44,6 +45,9 @@ export interface LocalStoreOptions {
   readonly supply: SegmentSupply;
   /** Of this slot's journal, as recovery has found them. */
   readonly unsealed: readonly UnsealedSegment[];
+  /** They are sealed so long after the opening. */
+  readonly sealDelayMs: number;
+  readonly report: RecoveryReport;
   /** The sealed segments of all journals. Called once, when the first partition is taken up. */
   readonly loadSegments: () => readonly Segment[];
   readonly onFailed: (error: TandemError) => void;
@@ -61,6 +65,7 @@ export class LocalStore {
   readonly #files: OpenFiles;
   readonly #supply: SegmentSupply;
   readonly #seals: SegmentSeals;
+  readonly #lateSeals: LateSeals;
   readonly #journal: Journal;
   readonly #reader: LogReader;
   readonly #partitions: Partitions;
@@ -75,7 +80,10 @@ export class LocalStore {
     this.#partitions = new Partitions(options.state);
     this.#supply = options.supply;
     this.#segments = options.unsealed.map(({ segment }) => segment);
-    this.#seals = new SegmentSeals({ disk, clock, logger, producers, storeId: options.state.storeId });
+    const { storeId } = options.state;
+    this.#seals = new SegmentSeals({ disk, clock, logger, producers, storeId });
+    this.#lateSeals = new LateSeals({ ...options, storeId });
+    this.#lateSeals.begin(options.unsealed, options.sealDelayMs);
     this.#journal = new Journal({
       term: options.state.term,
       supply: this.#supply,
@@ -241,6 +249,7 @@ export class LocalStore {
     await this.#journal.idle();
     const empty = this.#journal.close();
     if (empty !== undefined) await this.#options.disk.remove(empty.path);
+    await this.#lateSeals.close();
     await this.#seals.close();
     await this.#supply.close();
     this.#files.close();

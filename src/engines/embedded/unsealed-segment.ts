@@ -74,9 +74,10 @@ function trailOf(disk: Disk, { trailPath, id }: Segment): Trail | undefined {
 /** Whether the last batch of the trail stands where the trail ends. */
 function agrees(file: DiskFile, { id }: Segment, { index, to }: Trail): boolean {
   const bytes = Buffer.alloc(LONGEST_BATCH_HEAD_BYTES);
-  const position = index.lastRowPosition;
+  const row = index.rows - 1;
+  const position = index.positionOf(row);
   const header = readBatchHeader(bytes.subarray(0, file.readSync(bytes, position)), 0, id);
-  return header !== undefined && position + header.totalBytes === to && index.isLastRow(header);
+  return header !== undefined && position + header.totalBytes === to && index.isRow(row, header);
 }
 
 function readFrom(file: DiskFile, position: number): Buffer {

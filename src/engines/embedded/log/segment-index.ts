@@ -4,6 +4,7 @@
  * batch, and what is asked for later (entries of a partition, windows of producers) is made when it is asked for.
  */
 import type { BatchHeader } from './batch-format.ts';
+import { BATCH_ALIGNMENT_BYTES } from './batch-format.ts';
 import type { ExtentEntries, ExtentSummary } from './extent.ts';
 import type { Integers, Numbers, Words } from './growing-columns.ts';
 import { grownIntegers, grownNumbers, grownWords } from './growing-columns.ts';
@@ -11,6 +12,9 @@ import { IS_PARTITION, OriginTable } from './origin-table.ts';
 import type { ProducerWindow } from './producer-window.ts';
 import { advanceWindow, PRODUCER_RUNS_MAX } from './producer-window.ts';
 
+/** Of a row in a trail (trail-format.ts). */
+export const ROW_WORDS = 6;
+const HIGH = 0x1_0000_0000;
 /** In the place of a row: there is none. */
 const NONE = -1;
 
@@ -21,10 +25,18 @@ export interface SeenProducer {
   readonly seenMs: number;
 }
 
+export interface FramePlace {
+  readonly from: number;
+  readonly to: number;
+  readonly baseTimeMs: number;
+}
+
 export class SegmentIndex {
   readonly origins: OriginTable = new OriginTable();
   rows = 0;
   #positions: Words;
+  /** Their origins. */
+  #partitions: Words;
   #counts: Words;
   #firstOffsets: Numbers;
   #sequences: Numbers;
@@ -49,6 +61,7 @@ export class SegmentIndex {
   /** `rowsExpected`: so many need no copying. */
   constructor(rowsExpected: number) {
     this.#positions = new Uint32Array(rowsExpected);
+    this.#partitions = new Uint32Array(rowsExpected);
     this.#counts = new Uint32Array(rowsExpected);
     this.#firstOffsets = new Float64Array(rowsExpected);
     this.#sequences = new Float64Array(rowsExpected);
@@ -73,11 +86,6 @@ export class SegmentIndex {
     this.#bytes = grownNumbers(this.#bytes, count);
   }
 
-  /** Where the next batch of the partition begins, if nothing is missing. */
-  nextOffset(partitionOrigin: number): number {
-    return this.#nextOffsets[partitionOrigin] as number;
-  }
-
   /** Where the first batch of the partition begins. */
   setStart(partitionOrigin: number, offset: number): void {
     this.#startOffsets[partitionOrigin] = offset;
@@ -97,6 +105,7 @@ export class SegmentIndex {
     if (row >= this.#positions.length) this.#growRows();
     const partition = this.origins.partitionOrigins[origin] as number;
     this.#positions[row] = position;
+    this.#partitions[row] = partition;
     this.#counts[row] = count;
     this.#firstOffsets[row] = firstOffset;
     this.#sequences[row] = sequence;
@@ -112,6 +121,57 @@ export class SegmentIndex {
     this.#nextOffsets[partition] = firstOffset + count;
     this.#maxTimesMs[partition] = timeMs;
     this.#bytes[partition] = (this.#bytes[partition] as number) + bytes;
+  }
+
+  /**
+   * Rows as a trail's frame has them, which lie from `from` to `to`. False: they are not in order; then the index is of no use any more. A
+   * hundred thousand rows in two milliseconds: that is why it does not call `add`.
+   */
+  addFrame(words: Words, rows: number, { from, to, baseTimeMs }: FramePlace): boolean {
+    const first = this.rows;
+    this.rows += rows;
+    this.#growRows();
+    const { count: origins, partitionOrigins } = this.origins;
+    const [positions, partitions, counts, bytesBefore] = [
+      this.#positions,
+      this.#partitions,
+      this.#counts,
+      this.#bytesBefore,
+    ];
+    const [firstOffsets, sequences] = [this.#firstOffsets, this.#sequences];
+    const [beforeOfPartition, beforeOfOrigin] = [this.#beforeOfPartition, this.#beforeOfOrigin];
+    const [lastRows, lastRowsOfPartitions, rowCounts] = [this.#lastRows, this.#lastRowsOfPartitions, this.#rowCounts];
+    const [seenMs, minTimesMs, maxTimesMs] = [this.#seenMs, this.#minTimesMs, this.#maxTimesMs];
+    const [nextOffsets, partitionBytes] = [this.#nextOffsets, this.#bytes];
+    let position = from;
+    if (rows === 0 || words[0] !== position) return false;
+    for (let row = first, at = 0; row < this.rows; row++, at += ROW_WORDS) {
+      const next = at + ROW_WORDS < words.length ? (words[at + ROW_WORDS] as number) : to;
+      const origin = words[at + 1] as number;
+      if (next <= position || next % BATCH_ALIGNMENT_BYTES !== 0 || origin >= origins) return false;
+      const partition = partitionOrigins[origin] as number;
+      const count = words[at + 2] as number;
+      const timeMs = baseTimeMs + (words[at + 3] as number);
+      const firstOffset = nextOffsets[partition] as number;
+      positions[row] = position;
+      partitions[row] = partition;
+      counts[row] = count;
+      firstOffsets[row] = firstOffset;
+      sequences[row] = (words[at + 5] as number) * HIGH + (words[at + 4] as number);
+      bytesBefore[row] = partitionBytes[partition] as number;
+      beforeOfPartition[row] = lastRowsOfPartitions[partition] as number;
+      beforeOfOrigin[row] = lastRows[origin] as number;
+      lastRowsOfPartitions[partition] = row;
+      lastRows[origin] = row;
+      seenMs[origin] = timeMs;
+      if (rowCounts[partition] === 0) minTimesMs[partition] = timeMs;
+      rowCounts[partition] = (rowCounts[partition] as number) + 1;
+      nextOffsets[partition] = firstOffset + count;
+      maxTimesMs[partition] = timeMs;
+      partitionBytes[partition] = (partitionBytes[partition] as number) + next - position;
+      position = next;
+    }
+    return true;
   }
 
   /** A batch that a scan came upon. */
@@ -190,26 +250,32 @@ export class SegmentIndex {
     return row === NONE ? -1 : (this.#positions[row] as number);
   }
 
-  get lastRowPosition(): number {
-    return this.#positions[this.rows - 1] ?? -1;
+  positionOf(row: number): number {
+    return this.#positions[row] as number;
   }
 
-  /** Whether the last row is of the batch with this header. */
-  isLastRow(header: BatchHeader): boolean {
-    const row = this.rows - 1;
-    const origin = this.origins.find(IS_PARTITION, header.partition, header.topic);
+  /** Whether the row is of the batch with this header. */
+  isRow(row: number, { topic, partition, firstOffset, count, sequence }: BatchHeader): boolean {
     return (
-      origin >= 0 &&
-      this.#lastRowsOfPartitions[origin] === row &&
-      this.#firstOffsets[row] === header.firstOffset &&
-      this.#counts[row] === header.count &&
-      this.#sequences[row] === header.sequence
+      this.origins.find(IS_PARTITION, partition, topic) === this.#partitions[row] &&
+      this.#firstOffsets[row] === firstOffset &&
+      this.#counts[row] === count &&
+      this.#sequences[row] === sequence
     );
+  }
+
+  /** Whose records the row's batch holds: for people. */
+  recordsOf(row: number): { topic: string; partition: number; fromOffset: number; nextOffset: number } {
+    const origin = this.#partitions[row] as number;
+    const [fromOffset, count] = [this.#firstOffsets[row] as number, this.#counts[row] as number];
+    const partition = this.origins.partitionNumbers[origin] as number;
+    return { topic: this.origins.name(origin), partition, fromOffset, nextOffset: fromOffset + count };
   }
 
   #growRows(): void {
     const rows = this.rows;
     this.#positions = grownWords(this.#positions, rows);
+    this.#partitions = grownWords(this.#partitions, rows);
     this.#counts = grownWords(this.#counts, rows);
     this.#firstOffsets = grownNumbers(this.#firstOffsets, rows);
     this.#sequences = grownNumbers(this.#sequences, rows);

@@ -7,7 +7,8 @@ import { IS_PARTITION, OriginTable } from './origin-table.ts';
 import type { PartitionLog, ProducerState } from './partition-log.ts';
 import type { Segment } from './segment.ts';
 import { SEGMENT_HEADER_BYTES } from './segment-format.ts';
-import { encodeFrame, ROW_WORDS } from './trail-format.ts';
+import { ROW_WORDS } from './segment-index.ts';
+import { encodeFrame } from './trail-format.ts';
 
 const HIGH = 0x1_0000_0000;
 

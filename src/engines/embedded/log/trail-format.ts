@@ -18,18 +18,16 @@
  */
 import { crc32 } from 'node:zlib';
 import type { SegmentId } from './batch-format.ts';
-import { align8, BATCH_ALIGNMENT_BYTES, readU64, writeU64 } from './batch-format.ts';
+import { align8, readU64, writeU64 } from './batch-format.ts';
 import type { OriginTable } from './origin-table.ts';
 import { IS_PARTITION } from './origin-table.ts';
 import { SEGMENT_HEADER_BYTES } from './segment-format.ts';
-import { SegmentIndex } from './segment-index.ts';
+import { ROW_WORDS, SegmentIndex } from './segment-index.ts';
 
 const MAGIC = 0x4c49_5254;
 const HEADER_BYTES = 64;
-export const ROW_WORDS = 6;
 const ROW_BYTES = ROW_WORDS * 4;
 const ORIGIN_BYTES = 24;
-const HIGH = 0x1_0000_0000;
 
 export interface TrailFrame {
   readonly segmentId: SegmentId;
@@ -140,19 +138,10 @@ function addRows(bytes: Buffer, frameAt: number, index: SegmentIndex): boolean {
   const rows = bytes.readUInt32LE(frameAt + 12);
   const to = bytes.readUInt32LE(frameAt + 36);
   const baseTimeMs = readU64(bytes, frameAt + 40);
-  const words = new Uint32Array(bytes.buffer, bytes.byteOffset + frameAt + HEADER_BYTES, rows * ROW_WORDS);
-  const { count: origins, partitionOrigins } = index.origins;
-  let position = bytes.readUInt32LE(frameAt + 32);
-  if (rows === 0 || words[0] !== position) return false;
-  for (let row = 0, at = 0; row < rows; row++, at += ROW_WORDS) {
-    const next = row + 1 < rows ? (words[at + ROW_WORDS] as number) : to;
-    const origin = words[at + 1] as number;
-    if (next <= position || next % BATCH_ALIGNMENT_BYTES !== 0 || origin >= origins) return false;
-    const firstOffset = index.nextOffset(partitionOrigins[origin] as number);
-    const sequence = (words[at + 5] as number) * HIGH + (words[at + 4] as number);
-    const timeMs = baseTimeMs + (words[at + 3] as number);
-    index.add(origin, position, next - position, firstOffset, words[at + 2] as number, sequence, timeMs);
-    position = next;
-  }
-  return true;
+  const words = new Uint32Array(
+    bytes.buffer as ArrayBuffer,
+    bytes.byteOffset + frameAt + HEADER_BYTES,
+    rows * ROW_WORDS,
+  );
+  return index.addFrame(words, rows, { from: bytes.readUInt32LE(frameAt + 32), to, baseTimeMs });
 }
