@@ -5,8 +5,8 @@
 import type { Timer } from '../core/ports/clock.ts';
 import type { ElectorOptions } from './elector-options.ts';
 import { HangWatch } from './hang-watch.ts';
-import { Pace } from './pace.ts';
 import type { LeaseHolding } from './lease-holding.ts';
+import { Pace } from './pace.ts';
 import type { PeerBook } from './peer-book.ts';
 import type { Succession, Tenure } from './tenure.ts';
 

@@ -1,5 +1,6 @@
 /** What a seed does to its world: faults at random moments of a window; at its end all are healed and all nodes run. */
 import { WELL } from './sim-duties.fixture.ts';
+import { QUIET } from './timed-leases.fixture.ts';
 import type { SimNode, World } from './world.fixture.ts';
 
 const FIRST_FAULT_MS = 300;
@@ -47,20 +48,45 @@ const slowLinks: Fault = (world) => {
   };
 };
 
+const storeAway: Fault = (world) => {
+  const { timed } = world;
+  if (timed === undefined) return undefined;
+  timed.mode = world.pick(['away', 'refusing']);
+  return () => timed.back();
+};
+
+/** Requests and answers of all nodes are slow or lost. */
 const storeTrouble: Fault = (world) => {
   const { timed } = world;
   if (timed === undefined) return undefined;
-  if (world.isHit(0.4)) {
-    timed.mode = world.pick(['away', 'refusing']);
-    return () => timed.back();
-  }
-  timed.faults = {
-    requestLoss: world.isHit(0.5) ? world.between(0, 0.5) : 0,
-    answerLoss: world.isHit(0.5) ? world.between(0, 0.5) : 0,
-    requestDelay: world.isHit(0.5) ? world.between(0, 0.5) : 0,
+  const part = (): number => (world.isHit(0.5) ? world.between(0, 0.6) : 0);
+  const faults = {
+    requestLoss: part(),
+    answerLoss: part(),
+    requestDelay: part(),
+    answerDelay: part(),
     delayMsMax: world.between(50, 4000),
   };
+  for (const { name } of world.nodes) timed.trouble(name, faults);
   return () => timed.heal();
+};
+
+/** One node and the store: answers come late for a while, then nothing reaches the store, or nothing comes back. */
+const storeLost: Fault = (world, node) => {
+  const { timed } = world;
+  if (timed === undefined) return undefined;
+  const lost = world.isHit(0.7) ? { ...QUIET, requestLoss: 1 } : { ...QUIET, answerLoss: 1 };
+  const isSlowFirst = world.isHit(0.5);
+  const slow = { ...QUIET, answerDelay: 1, delayMsMax: world.between(300, 1300) };
+  timed.trouble(node.name, isSlowFirst ? slow : lost);
+  let isOver = !isSlowFirst;
+  world.scheduler.after(world.between(50, 900), undefined, () => {
+    if (!isOver) timed.trouble(node.name, lost);
+  });
+  return () => {
+    isOver = true;
+    timed.heal();
+  };
 };
 
 const badDuties: Fault = (world, node) => {
@@ -80,8 +106,9 @@ const badDuties: Fault = (world, node) => {
   };
 };
 
-const noFencing: Fault = (world) => {
+const noFencing: Fault = (world, node) => {
   world.fenceFails = world.pick([0.5, 1]);
+  if (world.isHit(0.7)) world.stop(activeOr(world, node), 'both');
   return () => {
     world.fenceFails = 0;
   };
@@ -112,6 +139,29 @@ const toldFenced: Fault = (_, node) => {
   return undefined;
 };
 
+const NEXT_LOOK_MS = 4;
+
+/** The active dies, and then something happens to the one that takes over while it starts. */
+const badStart: Fault = (world, node) => {
+  const first = activeOr(world, node);
+  world.kill(first);
+  const harm = world.pick([killed, stopped, ended, toldFenced, isolated]);
+  let heal: (() => void) | undefined;
+  let isOver = false;
+  const look = (looks: number): void => {
+    const starting = world.living.find(({ duties }) => duties.isStarting);
+    if (isOver) return;
+    if (starting !== undefined) heal = harm(world, starting);
+    else if (looks > 0) world.scheduler.after(NEXT_LOOK_MS, undefined, () => look(looks - 1));
+  };
+  look(world.kind === 'kernel' ? 30 : 500);
+  return () => {
+    isOver = true;
+    heal?.();
+    world.start(first);
+  };
+};
+
 const FAULTS: readonly Fault[] = [
   killed,
   killed,
@@ -120,9 +170,14 @@ const FAULTS: readonly Fault[] = [
   stopped,
   isolated,
   slowLinks,
+  storeAway,
   storeTrouble,
-  storeTrouble,
+  storeLost,
+  storeLost,
   badDuties,
+  badDuties,
+  badStart,
+  noFencing,
   noFencing,
   switchover,
   switchover,

@@ -10,6 +10,8 @@ export interface SimLeases {
   died(process: SimProcess): void;
   /** Who holds it now, as the store sees it. */
   readonly holder: string | undefined;
+  /** Whether it was held by this one at any time of the last milliseconds. */
+  wasHolder(holder: string, withinMs: number): boolean;
 }
 
 /** Releasing what a dead process held takes the kernel at most so long: it tears down the memory first. */
@@ -21,6 +23,7 @@ export class KernelLeases implements SimLeases {
   /** Of the answer: the commit of the new term. */
   readonly #latencyMsMax: number;
   #held: { process: SimProcess; grant: LeaseGrant } | undefined;
+  #before: { holder: string; untilMs: number } | undefined;
   #reserved: { holder: string; untilMs: number } | undefined;
   #term = 0;
 
@@ -34,9 +37,14 @@ export class KernelLeases implements SimLeases {
     return this.#held?.grant.holder;
   }
 
+  wasHolder(holder: string, withinMs: number): boolean {
+    if (this.holder === holder) return true;
+    return this.#before?.holder === holder && this.#scheduler.nowMs - this.#before.untilMs < withinMs;
+  }
+
   died(process: SimProcess): void {
     this.#scheduler.after(this.#random.fraction() ** 3 * RELEASE_MS_MAX, undefined, () => {
-      if (this.#held?.process === process) this.#held = undefined;
+      if (this.#held?.process === process) this.#free();
     });
   }
 
@@ -65,9 +73,14 @@ export class KernelLeases implements SimLeases {
 
   #release(grant: LeaseGrant, reserveFor: LeaseReservation | undefined): void {
     if (this.#held?.grant.term !== grant.term) return;
-    this.#held = undefined;
+    this.#free();
     if (reserveFor !== undefined)
       this.#reserved = { holder: reserveFor.holder, untilMs: this.#scheduler.nowMs + reserveFor.forMs };
+  }
+
+  #free(): void {
+    if (this.#held !== undefined) this.#before = { holder: this.#held.grant.holder, untilMs: this.#scheduler.nowMs };
+    this.#held = undefined;
   }
 
   #answer<T>(process: SimProcess, result: T): Promise<T> {

@@ -13,10 +13,18 @@ export interface TimedStoreFaults {
   readonly answerLoss: number;
   /** The part of requests that arrive up to `delayMsMax` later. */
   readonly requestDelay: number;
+  /** And of answers. */
+  readonly answerDelay: number;
   readonly delayMsMax: number;
 }
 
-const QUIET: TimedStoreFaults = { requestLoss: 0, answerLoss: 0, requestDelay: 0, delayMsMax: 0 };
+export const QUIET: TimedStoreFaults = {
+  requestLoss: 0,
+  answerLoss: 0,
+  requestDelay: 0,
+  answerDelay: 0,
+  delayMsMax: 0,
+};
 const LATENCY_MS_MIN = 0.3;
 const LATENCY_MS_MAX = 20;
 
@@ -28,7 +36,8 @@ export class TimedLeases implements SimLeases {
   #held: { grant: LeaseGrant; untilMs: number } | undefined;
   #reserved: { holder: string; untilMs: number } | undefined;
   #term = 0;
-  faults: TimedStoreFaults = QUIET;
+  /** Of the way between the store and each node, by name. */
+  readonly #faults = new Map<string, TimedStoreFaults>();
   /** away: requests wait until it is back. refusing: they fail. */
   mode: 'up' | 'away' | 'refusing' = 'up';
   #waiting: (() => void)[] = [];
@@ -43,13 +52,21 @@ export class TimedLeases implements SimLeases {
     return this.#current()?.holder;
   }
 
+  wasHolder(holder: string): boolean {
+    return this.holder === holder;
+  }
+
   died(): void {
     // It cannot know.
   }
 
+  trouble(nodeName: string, faults: TimedStoreFaults): void {
+    this.#faults.set(nodeName, faults);
+  }
+
   /** No faults from now on. */
   heal(): void {
-    this.faults = QUIET;
+    this.#faults.clear();
     this.back();
   }
 
@@ -107,7 +124,7 @@ export class TimedLeases implements SimLeases {
 
   #ask<T>(process: SimProcess, perform: () => T): Promise<T> {
     return new Promise((resolve, reject) => {
-      const { requestLoss, requestDelay, delayMsMax } = this.faults;
+      const { requestLoss, requestDelay, delayMsMax } = this.#faults.get(process.name) ?? QUIET;
       if (this.#isHit(requestLoss)) return;
       const lateMs = this.#isHit(requestDelay) ? this.#random.fraction() * delayMsMax : 0;
       const arrive = (): void => {
@@ -130,7 +147,10 @@ export class TimedLeases implements SimLeases {
   }
 
   #reply(process: SimProcess, settle: () => void): void {
-    if (!this.#isHit(this.faults.answerLoss)) this.#scheduler.after(this.#latencyMs(), process, settle);
+    const { answerLoss, answerDelay, delayMsMax } = this.#faults.get(process.name) ?? QUIET;
+    if (this.#isHit(answerLoss)) return;
+    const lateMs = this.#isHit(answerDelay) ? this.#random.fraction() * delayMsMax : 0;
+    this.#scheduler.after(this.#latencyMs() + lateMs, process, settle);
   }
 
   #latencyMs(): number {

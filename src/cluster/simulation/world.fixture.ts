@@ -60,7 +60,6 @@ export class World {
   roleChangeMs = 0;
   /** A node that hangs with the lease when the faults are over goes on hanging: the others must end it. */
   leavesHung = false;
-  #lastHolder: { holder: string; atMs: number } | undefined;
 
   constructor(kind: StoreKind, seed: number, trace?: Trace) {
     this.kind = kind;
@@ -162,7 +161,6 @@ export class World {
 
   kill({ process, duties }: SimNode, orphanMs: number = this.between(0, ORPHAN_MS_MAX)): void {
     if (!process?.isAlive) return;
-    if (this.leases.holder === process.holder) this.#noteHolder();
     process.isAlive = false;
     this.note(`${process.holder} is dead`);
     duties.orphan(orphanMs);
@@ -245,10 +243,9 @@ export class World {
     const wait = (delayMs: number): Promise<void> =>
       new Promise((resolve) => void scheduler.after(delayMs, observer, resolve));
     if (node !== undefined) {
-      const isHolder =
-        this.leases.holder === holder ||
-        (this.#lastHolder?.holder === holder && scheduler.nowMs - this.#lastHolder.atMs < FENCE_LAG_MS);
-      const isSilent = this.#isTroubled(node) || scheduler.nowMs - node.troubledUntilMs < FENCE_LAG_MS + this.network.delayMsMax;
+      const isHolder = this.leases.wasHolder(holder, FENCE_LAG_MS);
+      const isSilent =
+        this.#isTroubled(node) || scheduler.nowMs - node.troubledUntilMs < FENCE_LAG_MS + this.network.delayMsMax;
       checker.fencing(observer, node.process, isHolder, isSilent);
     }
     await wait(this.between(0.5, FENCE_MS_MAX));
@@ -262,11 +259,6 @@ export class World {
   /** Whether others have reason not to hear it. */
   #isTroubled({ name, process }: SimNode): boolean {
     return process?.isStopped === true || this.network.isCut(name);
-  }
-
-  #noteHolder(): void {
-    const { holder } = this.leases;
-    if (holder !== undefined) this.#lastHolder = { holder, atMs: this.scheduler.nowMs };
   }
 
   #rate(): number {
