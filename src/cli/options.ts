@@ -27,10 +27,13 @@ function urlOption(): Option {
       return given.join(',');
     });
 }
+/** Where nodes of one machine that share a default config are. */
+const DEFAULT_ADMIN_URLS = [9510, 9511, 9512].map((port) => `http://127.0.0.1:${port}`);
+
 const adminUrlOption = (): Option =>
-  new Option('--admin-url <url>', 'admin address of the server')
+  new Option('--admin-url <url>', 'admin address of the server; of several, with commas, the first that answers')
     .env('TANDEM_ADMIN_URL')
-    .default('http://127.0.0.1:9510');
+    .default(DEFAULT_ADMIN_URLS.join(','), `${DEFAULT_ADMIN_URLS[0]}, then the next two ports`);
 // Not Option.env: the help would then show the token.
 const tokenOption = (): Option => new Option('--token <token>', 'bearer token (env: TANDEM_TOKEN)');
 

@@ -5,6 +5,8 @@ export interface NodeReport {
   readonly term: number;
   readonly isReady: boolean;
   readonly reason: string;
+  /** A standby whose workers are warm. */
+  readonly canTakeOver: boolean;
   readonly engine: string | null;
   readonly uptimeMs: number;
   readonly pausedConsumers: readonly string[];

@@ -15,7 +15,7 @@ export interface RequestOptions {
 }
 
 /**
- * The answer, if its status is 2xx or one of `accepted`. Errors: TANDEM_SERVER_UNREACHABLE, TANDEM_CONFIG_INVALID (not a URL), and what the
+ * The answer, if its status is 2xx or one of `accepted`; where a standby refuses, that of the active node which it names. Errors: TANDEM_SERVER_UNREACHABLE, TANDEM_CONFIG_INVALID (not a URL), and what the
  * server answers.
  */
 export async function request(
@@ -30,7 +30,15 @@ export async function request(
   };
   const response = await firstAnswer(urlsOf(server), path, { ...options, headers });
   if (response.ok || accepted.includes(response.status)) return response;
-  throw await errorOf(response);
+  const error = await errorOf(response);
+  const active = activeOf(error);
+  if (active === undefined || active === server.url) throw error;
+  return request({ ...server, url: active }, path, options, accepted);
+}
+
+/** The admin address of the active node, as a standby names it. */
+function activeOf({ code, data }: TandemError): string | undefined {
+  return code === 'TANDEM_NODE_STANDBY' ? (data?.['adminUrl'] as string | undefined) : undefined;
 }
 
 export const urlsOf = ({ url }: ServerOptions): readonly string[] => url.split(',').map((each) => each.trim());

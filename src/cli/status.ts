@@ -17,5 +17,5 @@ async function status(options: ClientOptions): Promise<number> {
   const report = await requestJson<NodeReport>(adminOf(options), '/admin/v1/status');
   if (options.json) printJson(report);
   else out(statusText(report, Date.now()));
-  return report.isReady ? EXIT.ok : EXIT.failed;
+  return report.isReady || report.canTakeOver ? EXIT.ok : EXIT.failed;
 }

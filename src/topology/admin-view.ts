@@ -51,6 +51,7 @@ export class AdminView implements AdminBackend {
       term: health.term,
       isReady: health.isReady,
       reason: health.reason,
+      canTakeOver: health.role === 'standby' && elector.facts().isReady,
       uptimeMs: Math.round(process.uptime() * 1000),
       keeperPid: process.pid,
       cluster: { mode: config.cluster.mode, sinceMs, peers, antiFlap, transitions },

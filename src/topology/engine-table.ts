@@ -11,8 +11,13 @@ import { systemClock } from '../core/ports/clock.ts';
 import { systemRandom } from '../core/ports/random.ts';
 import { type OpenNodeStore, openEmbeddedNodeStore, openMemoryNodeStore } from './node-store.ts';
 
-/** Phase one of a worker's start: recovers what the slot owns; uses nothing of other slots. */
-export type OpenEngine = (config: TandemConfig, slot: WorkerSlot, logger: Logger) => Promise<OpenedEngine>;
+/** What a worker has of the store before it has a slot: no right to anything. */
+export interface PreparedEngine {
+  /** Recovers what the slot owns; uses nothing of other slots. Once. */
+  take(slot: WorkerSlot, logger: Logger): Promise<OpenedEngine>;
+  /** For a worker that has nothing to do: makes `take` quick. Never rejects. */
+  warmUp(signal: AbortSignal): Promise<void>;
+}
 
 /** An engine may count. */
 export type OpenedEngine = Engine & Partial<MetricSource>;
@@ -20,35 +25,35 @@ export type OpenedEngine = Engine & Partial<MetricSource>;
 interface EngineEntry {
   /** For the keeper. */
   readonly openNodeStore: OpenNodeStore;
-  /** For workers: loads the modules. */
-  load(): Promise<OpenEngine>;
-  /** For a spare, when it has nothing to do: makes `OpenEngine` quick. */
-  warmUp(): Promise<void>;
+  /** For workers: everything that needs no slot. Errors: TANDEM_DATA_VERSION, TANDEM_DISK_FULL, TANDEM_STORE_FAILED. */
+  prepare(config: TandemConfig): Promise<PreparedEngine>;
 }
 
 export const ENGINES: { readonly [kind in EngineKind]: EngineEntry } = {
   embedded: {
     openNodeStore: openEmbeddedNodeStore,
-    async load() {
-      const { openEmbeddedEngine } = await import('../engines/embedded/embedded-engine.ts');
-      return (config, slot, logger) =>
-        openEmbeddedEngine({ dataDir: config.dataFolder, slot, limits: config.limits, logger, onFailed: endProcess });
-    },
-    async warmUp() {
-      const { warmUp } = await import('../engines/embedded/warm-up.ts');
-      await warmUp(new AbortController().signal);
+    async prepare({ dataFolder: dataDir, limits }) {
+      const { prepareEmbeddedEngine } = await import('../engines/embedded/embedded-engine.ts');
+      const prepared = await prepareEmbeddedEngine({ dataDir, limits, onFailed: endProcess });
+      return {
+        take: (slot, logger) => prepared.take({ slot, logger }),
+        async warmUp(signal) {
+          const { warmUp } = await import('../engines/embedded/warm-up.ts');
+          await warmUp(signal);
+        },
+      };
     },
   },
   memory: {
     openNodeStore: openMemoryNodeStore,
-    async load() {
+    async prepare({ limits }) {
       const { openMemoryEngine } = await import('../engines/memory/memory-engine.ts');
-      return (config, { slot }) => {
-        const options = { clock: systemClock, random: systemRandom, limits: config.limits, member: `worker ${slot}` };
-        return Promise.resolve(openMemoryEngine(options));
+      const options = { clock: systemClock, random: systemRandom, limits };
+      return {
+        take: ({ slot }) => Promise.resolve(openMemoryEngine({ ...options, member: `worker ${slot}` })),
+        warmUp: () => Promise.resolve(),
       };
     },
-    warmUp: () => Promise.resolve(),
   },
 };
 

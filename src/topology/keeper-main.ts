@@ -14,6 +14,7 @@ import { systemRandom } from '../core/ports/random.ts';
 import { createAuthenticator } from '../sessions/permissions.ts';
 import { Keeper } from '../supervisor/keeper.ts';
 import type { ListenerStatus } from '../supervisor/keeper-status.ts';
+import { nodeOf } from '../supervisor/node-registry.ts';
 import { obeySignals } from '../supervisor/signals.ts';
 import { logLevel } from '../telemetry/log-level.ts';
 import { createLogger } from '../telemetry/logger.ts';
@@ -127,7 +128,7 @@ class Node {
     try {
       const { cluster, workers, dataFolder } = config;
       this.#logger.info('node_starting', { version, mode: cluster.mode, workers: workers.count, data: dataFolder });
-      await (cluster.mode === 'single' ? this.#elector.start() : this.#startInCluster());
+      await (cluster.mode === 'single' ? this.#startAlone() : this.#startInCluster());
       if (!this.#keeper.status.isStopping) this.#tellReady();
       return await ended;
     } catch (error) {
@@ -139,6 +140,20 @@ class Node {
       this.#agent.close();
       this.#admin.close();
       this.#admin.closeAllConnections();
+    }
+  }
+
+  async #startAlone(): Promise<void> {
+    try {
+      await this.#elector.start();
+    } catch (thrown) {
+      const error = asTandemError(thrown);
+      const holder = error.data?.['holder'];
+      if (error.code !== 'TANDEM_DATA_LOCKED' || typeof holder !== 'string') throw error;
+      const { name, incarnation } = nodeOf(holder);
+      const detail = `node ${JSON.stringify(name)} (process ${incarnation.split('-')[0]}) has ${this.#options.config.dataFolder}`;
+      const hint = 'several nodes share a folder with cluster.mode: active-standby';
+      throw new TandemError('TANDEM_DATA_LOCKED', { detail: `${detail}; ${hint}` });
     }
   }
 

@@ -188,5 +188,5 @@ test('a node of another name is refused too, unless both are of a cluster', asyn
   const second = new TestNode(t, folder, { ...config, name: 'other', listen: [LINES] });
   const { code, problem } = await second.event('start_failed');
   assert.equal(code, 'TANDEM_DATA_LOCKED');
-  assert.match(String(problem), /n\/\d+-/);
+  assert.match(String(problem), /node "n" \(process \d+\) has .*; several nodes share/);
 });

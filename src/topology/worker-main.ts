@@ -12,7 +12,7 @@ import { runWorker, type WorkerBuilder } from '../supervisor/worker.ts';
 import { logLevel } from '../telemetry/log-level.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { buildWorker } from './build-worker.ts';
-import { ENGINES, type OpenEngine, type OpenedEngine } from './engine-table.ts';
+import { ENGINES, type OpenedEngine, type PreparedEngine } from './engine-table.ts';
 import { loadSecureContexts } from './tls-files.ts';
 
 /** After it was loaded: who gets a slot at once is not held up. */
@@ -20,8 +20,8 @@ const WARM_UP_DELAY_MS = 200;
 
 class TandemWorker implements WorkerBuilder {
   #config: TandemConfig | undefined;
-  #openEngine: OpenEngine | undefined;
-  #hasSlot = false;
+  #engine: PreparedEngine | undefined;
+  readonly #taking = new AbortController();
   #secureContexts: readonly (SecureContext | undefined)[] = [];
   #opened: { readonly slot: WorkerSlot; readonly engine: OpenedEngine; readonly logger: Logger } | undefined;
 
@@ -29,21 +29,21 @@ class TandemWorker implements WorkerBuilder {
     const config = given as TandemConfig;
     this.#config = config;
     this.#secureContexts = loadSecureContexts(config.listen);
-    this.#openEngine = await ENGINES[config.engine].load();
+    this.#engine = await ENGINES[config.engine].prepare(config);
     await loadHandlers(config);
-    setTimeout(() => void this.#warmUp(config), WARM_UP_DELAY_MS).unref();
+    setTimeout(() => void this.#warmUp(), WARM_UP_DELAY_MS).unref();
   }
 
-  /** Only a spare: whoever has a slot has better things to do. */
-  async #warmUp({ engine }: TandemConfig): Promise<void> {
-    if (!this.#hasSlot) await ENGINES[engine].warmUp();
+  /** Only who waits for a slot: whoever has one has better things to do. */
+  async #warmUp(): Promise<void> {
+    const { signal } = this.#taking;
+    if (!signal.aborted) await present(this.#engine).warmUp(signal);
   }
 
   async open(slot: WorkerSlot): Promise<void> {
-    this.#hasSlot = true;
-    const config = present(this.#config);
+    this.#taking.abort();
     const logger = createLogger({ level: logLevel(), base: { worker: slot.slot, term: slot.slotTerm } });
-    this.#opened = { slot, engine: await present(this.#openEngine)(config, slot, logger), logger };
+    this.#opened = { slot, engine: await present(this.#engine).take(slot, logger), logger };
   }
 
   serve(health: () => Health, pausedConsumers: readonly string[]): Promise<WorkerRuntime> {
