@@ -167,12 +167,10 @@ class SlotOpening {
     await supply.ready();
     const foundation = { ...this.#parts, locks: this.#locks, supply, unsealed, report };
     const engine = new OpenedEngine(this.#settings, foundation);
-    const times = {
-      lockMs: lockedMs - startMs,
-      recoveryMs: recoveredMs - lockedMs,
-      restMs: clock.monotonicMs() - recoveredMs,
-    };
-    logger.info('slot_taken', { ...report, ...times });
+    const spent = (from: number, to: number): number => Math.round((to - from) * 100) / 100;
+    const recoveryMs = spent(lockedMs, recoveredMs);
+    const ms = { lockMs: spent(startMs, lockedMs), recoveryMs, openMs: spent(recoveredMs, clock.monotonicMs()) };
+    logger.info('slot_taken', { ...report, ...ms });
     return engine;
   }
 

@@ -3,7 +3,7 @@
  * goes afterwards, so that the code which recovers, appends, reads and talks to other slots is compiled when a slot falls vacant. Code
  * that runs for the first time costs ten times as much and more.
  */
-import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
@@ -17,6 +17,7 @@ const TAKES = 3;
 const FLUSHES = 150;
 const BATCHES_PER_FLUSH = 100;
 const TOPIC = 'warm-up';
+const FOLDER_PREFIX = 'tandem-warm-up-';
 /** Frames often, so that both ways are gone: reading a trail, and scanning what comes after it. */
 const TRAIL_PACE = { batches: 2500, bytes: 1 << 30 };
 
@@ -29,12 +30,30 @@ export async function warmUp(signal: AbortSignal): Promise<void> {
   setFlagsFromString('--no-flush-bytecode');
   let folder: string | undefined;
   try {
-    folder = mkdtempSync(join(tmpdir(), 'tandem-warm-up-'));
+    removeLeftOvers();
+    folder = mkdtempSync(join(tmpdir(), `${FOLDER_PREFIX}${process.pid}-`));
     await takeSlots(folder, signal);
   } catch {
     // A full or read-only folder for temporary files.
   } finally {
     if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Of processes that were killed while they warmed up. */
+function removeLeftOvers(): void {
+  for (const name of readdirSync(tmpdir())) {
+    if (!name.startsWith(FOLDER_PREFIX)) continue;
+    const pid = Number.parseInt(name.slice(FOLDER_PREFIX.length), 10);
+    if (!isAlive(pid)) rmSync(join(tmpdir(), name), { recursive: true, force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
 
