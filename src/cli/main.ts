@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { addBench } from './bench.ts';
 import { addConsume } from './consume.ts';
+import { addDemo } from './demo.ts';
 import { addDoctor } from './doctor.ts';
 import { EXIT } from './exit-codes.ts';
 import { addLb } from './lb.ts';
@@ -22,6 +23,7 @@ function program(): Command {
     .exitOverride();
   for (const add of [
     addUp,
+    addDemo,
     addStatus,
     addTopics,
     addPublish,
