@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Engine } from '../../core/contracts/engine.ts';
 import { openEmbeddedEngine } from '../embedded/embedded-engine.ts';
+import { openStateDatabase } from '../embedded/state-database.ts';
 import type { EngineHarness, HarnessOptions } from './harness.ts';
 import { openRemoteEngine, type RemoteEngine } from './remote-engine.ts';
 
@@ -13,9 +14,10 @@ export async function openEmbeddedHarness({ members: slots, mayDie }: HarnessOpt
   const dataDir = await mkdtemp(join(tmpdir(), 'tandem-conformance-'));
   const engines = new Map<number, Engine>();
   const remotes = new Map<number, RemoteEngine>();
-  let slotTerm = 0;
+  // As a keeper issues them: above what was claimed meanwhile.
+  const state = openStateDatabase(dataDir);
   const open = async (slot: number): Promise<Engine> => {
-    slotTerm++;
+    const slotTerm = state.nextTerm();
     if (mayDie) {
       const remote = await openRemoteEngine(CHILD, [dataDir, slot, slots, slotTerm].map(String));
       remotes.set(slot, remote);
@@ -34,9 +36,16 @@ export async function openEmbeddedHarness({ members: slots, mayDie }: HarnessOpt
     async kill(slot) {
       await remotes.get(slot)?.kill();
     },
+    async suspend(slot) {
+      remotes.get(slot)?.suspend();
+    },
+    async resume(slot) {
+      remotes.get(slot)?.resume();
+    },
     async dispose() {
       for (const engine of engines.values()) await engine.close();
       for (const remote of remotes.values()) await remote.kill();
+      state.close();
       await rm(dataDir, { recursive: true, force: true });
     },
   };

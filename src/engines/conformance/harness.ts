@@ -10,12 +10,15 @@ export interface HarnessOptions {
 
 /** One set of data and its members. Made anew for each case. */
 export interface EngineHarness {
-  /** Opens a member that is not open: at the start, or in the place of one that was killed. */
+  /** Opens a member that is not open, under a term above all earlier ones: at the start, or in the place of one that was killed. */
   open(member: number): Promise<Engine>;
   /** Closes the member cleanly and opens it again. */
   reopen(member: number): Promise<Engine>;
   /** The member's process dies; nothing of it runs on when this resolves. Not a close. */
   kill(member: number): Promise<void>;
+  /** The member's process is stopped, as by SIGSTOP: nothing of it runs until `resume`. Asked only of members that are processes of their own. */
+  suspend(member: number): Promise<void>;
+  resume(member: number): Promise<void>;
   /** Ends all members and removes the data. */
   dispose(): Promise<void>;
 }

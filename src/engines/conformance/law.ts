@@ -33,6 +33,9 @@ export interface LawContext {
   readonly engine: Engine;
   reopen(member?: number): Promise<Engine>;
   kill(member: number): Promise<void>;
+  /** Stops the member's process, as SIGSTOP does, until `resume`. */
+  suspend(member: number): Promise<void>;
+  resume(member: number): Promise<void>;
   /** In the place of a killed member. */
   replace(member: number): Promise<Engine>;
 }
@@ -51,6 +54,8 @@ export async function openContext(harness: EngineHarness, members: number): Prom
     },
     reopen: async (member = 0) => put(member, await harness.reopen(member)),
     kill: (member) => harness.kill(member),
+    suspend: (member) => harness.suspend(member),
+    resume: (member) => harness.resume(member),
     replace: async (member) => put(member, await harness.open(member)),
   };
 }

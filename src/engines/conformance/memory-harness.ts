@@ -28,6 +28,8 @@ export async function openMembers(wrap: (engine: Engine) => Engine): Promise<Eng
     async kill(member) {
       members.get(member)?.bare.kill();
     },
+    suspend: () => Promise.reject(new Error('members of one process cannot be stopped one by one')),
+    resume: () => Promise.reject(new Error('members of one process cannot be stopped one by one')),
     async dispose() {
       for (const { engine } of members.values()) await engine.close();
     },

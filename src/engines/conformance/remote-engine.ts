@@ -23,6 +23,9 @@ import { type CallMessage, type ChildMessage, type Part, restore } from './remot
 export interface RemoteEngine extends Engine {
   /** SIGKILL; resolves when the process is reaped. */
   kill(): Promise<void>;
+  /** SIGSTOP, SIGCONT. */
+  suspend(): void;
+  resume(): void;
 }
 
 /** Runs `module` with `args`, which must call `serveEngine`. Rejects if the child ends before its engine is open. */
@@ -42,6 +45,8 @@ export async function openRemoteEngine(module: URL, args: readonly string[]): Pr
     identity: () => engineCall('identity') as Promise<string>,
     close: () => engineCall('close') as Promise<void>,
     kill: () => channel.kill(),
+    suspend: () => void child.kill('SIGSTOP'),
+    resume: () => void child.kill('SIGCONT'),
   };
 }
 

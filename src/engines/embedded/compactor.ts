@@ -32,11 +32,13 @@ import { encodeSidecar, SidecarDirectory } from './log/sidecar-format.ts';
 import { journalOwner } from './ownership.ts';
 import { Pace } from './pace.ts';
 import { SegmentLiveness } from './segment-liveness.ts';
+import type { StoreTerm } from './store-term.ts';
 import type { Topics } from './topics.ts';
 
 export interface CompactorOptions {
   readonly store: LocalStore;
   readonly topics: Topics;
+  readonly term: StoreTerm;
   readonly disk: Disk;
   readonly clock: Clock;
   readonly random: Random;
@@ -188,8 +190,9 @@ export class Compactor {
   }
 
   async #putInPlace(run: readonly Segment[], output: Segment, copy: SegmentCopy): Promise<void> {
-    const { disk, store, logger } = this.#options;
+    const { disk, store, logger, term } = this.#options;
     const { end, extents } = copy;
+    term.require();
     disk.renameSync(draftOf(output), output.path);
     if (!(await this.#seal(output, copy))) return;
     this.#liveness.put(output, { bytes: end, liveBytes: end, isMovable: true });

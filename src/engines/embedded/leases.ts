@@ -2,12 +2,16 @@
  * Leases that end by release or with the process that holds them, and by nothing else. Needs no engine: the keeper holds its node's.
  *
  *   <dataDir>/leases/<name>.lock   held (exclusive-lock.ts) by the process that has the lease: the kernel's word
- *   <dataDir>/leases/<name>.held   marked by that process, for those who only ask: looking at the lock itself would be in the way of
- *                                  whoever tries to get it
+ *   <dataDir>/leases/<name>.held   marked by that process, for those who only ask: trying the lock itself would be in the way of whoever
+ *                                  wants to have it
  *   state.db, lease_grants         holder and term of the last grant, and for whom the lease is reserved
  *
- * A row whose lock nobody holds means nothing. A row with a lock, and a grant whose term is the row's, are the lease. A lock file that was
- * removed or replaced while it was held protects nothing any more: `renew` says that the lease is lost, `issueTerm` refuses.
+ * A row whose lock nobody holds means nothing. Taking a lease: lock, row, mark; giving it up: row, mark, lock. So a mark says that the row
+ * is true. A lock without a mark is a process in between (or one whose mark could not be set): whoever meets that looks again for some
+ * milliseconds, and only then goes by the lock.
+ *
+ * A lock file that was removed or replaced while it was held protects nothing any more: `renew` says that the lease is lost, `issueTerm`
+ * refuses.
  *
  * A reservation keeps others away by the machine's clock, which may step: it is a preference, as the contract says.
  */
@@ -16,7 +20,7 @@ import { join } from 'node:path';
 import type { LeaseGrant, LeaseReservation, LeaseStore } from '../../core/contracts/engine.ts';
 import { TandemError } from '../../core/errors.ts';
 import type { Clock } from '../../core/ports/clock.ts';
-import { systemClock } from '../../core/ports/clock.ts';
+import { delay, systemClock } from '../../core/ports/clock.ts';
 import { systemDisk } from '../../core/ports/disk.ts';
 import type { ExclusiveLock } from './exclusive-lock.ts';
 import { isMarked, setMark, tryExclusiveLock } from './exclusive-lock.ts';
@@ -44,6 +48,9 @@ interface GrantRow {
 
 /** Whoever looks at a mark does so for some microseconds; one who is stopped just then must not hold up a takeover. */
 const MARK_WAIT_MS = 10;
+/** Others are between lock and mark for as long as it takes to write a row, unless they are stopped there. */
+const LOOK_AGAIN_MS = 1;
+const LOOKS_MAX = 30;
 const FILE_NAME_BYTES_MAX = 200;
 
 export class Leases implements LeaseStore {
@@ -62,7 +69,11 @@ export class Leases implements LeaseStore {
   }
 
   /** `ttlMs` means nothing here. */
-  async acquire(name: string, holder: string, _ttlMs: number): Promise<LeaseGrant | undefined> {
+  acquire(name: string, holder: string, _ttlMs: number): Promise<LeaseGrant | undefined> {
+    return this.#acquire(name, holder, 1);
+  }
+
+  async #acquire(name: string, holder: string, looks: number): Promise<LeaseGrant | undefined> {
     this.#requireOpen();
     const held = this.#held.get(name);
     if (held !== undefined) {
@@ -76,7 +87,14 @@ export class Leases implements LeaseStore {
     }
     if (this.#isReserved(this.#rowOf(name), holder)) return undefined;
     const lock = tryExclusiveLock(this.#pathOf(name, 'lock'));
-    if (lock === undefined) return undefined;
+    if (lock !== undefined) return this.#take(name, holder, lock);
+    if (looks === LOOKS_MAX || isMarked(this.#pathOf(name, 'held'))) return undefined;
+    await delay(this.#clock, LOOK_AGAIN_MS);
+    return this.#acquire(name, holder, looks + 1);
+  }
+
+  /** The lock is held; undefined: the lease is reserved for another, and the lock given back. */
+  #take(name: string, holder: string, lock: ExclusiveLock): LeaseGrant | undefined {
     try {
       const grant = this.#grant(name, holder);
       if (grant === undefined) lock.release();
@@ -118,10 +136,20 @@ export class Leases implements LeaseStore {
   }
 
   async holder(name: string): Promise<LeaseGrant | undefined> {
-    this.#requireOpen();
-    const row = this.#rowOf(name);
-    if (row === undefined || row.holder === null || !isMarked(this.#pathOf(name, 'held'))) return undefined;
-    return { name, holder: row.holder, term: row.term };
+    for (let looks = 1; ; looks++) {
+      this.#requireOpen();
+      // In this order: the row is as true as the mark that was seen before.
+      const isHeld = isMarked(this.#pathOf(name, 'held'));
+      const row = this.#rowOf(name);
+      if (row === undefined || row.holder === null) return undefined;
+      const grant = { name, holder: row.holder, term: row.term };
+      if (isHeld) return grant;
+      const lock = tryExclusiveLock(this.#pathOf(name, 'lock'));
+      lock?.release();
+      if (lock !== undefined) return undefined;
+      if (looks === LOOKS_MAX) return grant;
+      await delay(this.#clock, LOOK_AGAIN_MS);
+    }
   }
 
   /** Gives up those of this process; every later call is refused. */

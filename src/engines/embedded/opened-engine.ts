@@ -86,10 +86,10 @@ export class OpenedEngine implements EmbeddedEngine {
       slot,
       slots,
     });
-    const { storeId } = state;
-    this.#compactor = new Compactor({ ...settings, store: this.#local, topics, storeId, slot, slots });
+    const { storeId, term } = state;
+    this.#compactor = new Compactor({ ...settings, store: this.#local, topics, term, storeId, slot, slots });
     this.#repeat('retention', settings.retentionIntervalMs, () => void this.#reclaim());
-    this.#repeat('topics', settings.topicsIntervalMs, () => this.#refreshTopics());
+    this.#repeat('topics', settings.topicsIntervalMs, () => this.#refresh());
   }
 
   async identity(): Promise<string> {
@@ -145,7 +145,9 @@ export class OpenedEngine implements EmbeddedEngine {
     }
   }
 
-  #refreshTopics(): void {
+  /** Looks at what other processes have done. */
+  #refresh(): void {
+    this.#local.journal.checkTerm();
     try {
       this.#foundation.topics.refresh();
     } catch (error) {

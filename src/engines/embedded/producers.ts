@@ -77,7 +77,7 @@ export class ProducerStates {
 
   /**
    * Writes what has changed since the last call, a few hundred rows at a turn. Must be done before the segment's sidecar is written.
-   * If it fails, what was not written counts as changed still.
+   * If it fails, what was not written counts as changed still. Errors: TANDEM_TERM_FENCED, as `persistRows`.
    */
   async persist(): Promise<void> {
     const dirty = [...this.#dirty];
@@ -92,10 +92,15 @@ export class ProducerStates {
       for (const [state] of dirty.slice(at, at + ROWS_PER_TRANSACTION)) state.isDirty = false;
       await new Promise<void>((resolve) => this.#clock.soon(resolve));
     }
+    this.#state.term.require();
   }
 
+  /** Errors: TANDEM_TERM_FENCED, also if there is nothing to write: so whoever goes on to write a sidecar had the right to. */
   persistRows(rows: readonly ProducerRow[]): void {
-    if (rows.length === 0) return;
+    if (rows.length === 0) {
+      this.#state.term.require();
+      return;
+    }
     inFencedTransaction(this.#state, this.#state.durable, () => {
       // A row that another writer has brought further stays.
       const insert = this.#state.durable.prepare(

@@ -3,6 +3,7 @@
  * sidecar is written. A crash in between costs a scan at the next start. A full disk makes it wait and try again.
  */
 import type { Logger } from '../../core/contracts/telemetry.ts';
+import { TandemError } from '../../core/errors.ts';
 import type { Clock } from '../../core/ports/clock.ts';
 import { delay } from '../../core/ports/clock.ts';
 import type { Disk } from '../../core/ports/disk.ts';
@@ -78,7 +79,9 @@ export class SegmentSeals {
         return;
       } catch (error) {
         logger.warn('sidecar_not_written', { file: segment.sidecarPath, error: String(error) });
-        if (this.#isClosing) return;
+        // Fenced: whoever has claimed the store recovers the segment, and seals it.
+        const isFenced = error instanceof TandemError && error.code === 'TANDEM_TERM_FENCED';
+        if (isFenced || this.#isClosing) return;
         await delay(clock, RETRY_MS);
       }
     }

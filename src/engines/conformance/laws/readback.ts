@@ -126,7 +126,9 @@ async function nothingAfterClose({ engine }: LawContext): Promise<void> {
     () => leases.acquire('l', 'h', 1000),
     () => leases.renew({ name: 'l', holder: 'h', term: 1 }, 1000),
     () => leases.release({ name: 'l', holder: 'h', term: 1 }),
+    () => leases.issueTerm({ name: 'l', holder: 'h', term: 1 }),
     () => leases.holder('l'),
+    () => engine.claim(1_000_000),
     () => engine.identity(),
   ];
   for (const call of calls) await assert.rejects(call(), { code: 'TANDEM_DRAINING' }, call.toString());
