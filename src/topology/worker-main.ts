@@ -14,6 +14,7 @@ import { createLogger } from '../telemetry/logger.ts';
 import { buildWorker } from './build-worker.ts';
 import { ENGINES, type OpenedEngine, type PreparedEngine } from './engine-table.ts';
 import { loadSecureContexts } from './tls-files.ts';
+import { warmUpWorker } from './warm-up-worker.ts';
 
 /** After it was loaded: who gets a slot at once is not held up. */
 const WARM_UP_DELAY_MS = 200;
@@ -38,6 +39,7 @@ class TandemWorker implements WorkerBuilder {
   async #warmUp(): Promise<void> {
     const { signal } = this.#taking;
     if (!signal.aborted) await present(this.#engine).warmUp(signal);
+    if (!signal.aborted) await warmUpWorker(present(this.#config), signal);
   }
 
   async open(slot: WorkerSlot): Promise<void> {
