@@ -7,7 +7,7 @@ import type { Gap, ReceivedRecord } from 'tandem-client';
 import { countOf } from './bench.ts';
 import { withClient } from './client.ts';
 import { action, type ClientOptions, serverOf, withServer } from './options.ts';
-import { err, out, styled } from './terminal.ts';
+import { err, styled } from './terminal.ts';
 
 interface TailOptions extends ClientOptions {
   readonly from: string;
@@ -15,6 +15,7 @@ interface TailOptions extends ClientOptions {
 }
 
 const COUNT_MAX = Number.MAX_SAFE_INTEGER;
+const OUTPUT_CHARS = 64 * 1024;
 
 export function addTail(program: Command): void {
   withServer(program.command('tail'))
@@ -27,13 +28,13 @@ export function addTail(program: Command): void {
 
 async function tail(topic: string, options: TailOptions): Promise<void> {
   const { from, json = false, count: countMax = COUNT_MAX } = options;
+  const output = new Output();
   let count = 0;
   let position: string | undefined;
   await withClient(serverOf(options), {}, async (client) => {
     const onRecord = (record: ReceivedRecord): Promise<void> | undefined => {
-      const isTaken = json ? out(jsonOf(record)) : printRecord(record);
       if (++count >= countMax) subscription.close();
-      return isTaken ? undefined : drained();
+      return output.add(json ? jsonOf(record) : textOf(record));
     };
     const subscription = client.subscribe(topic, { from, onRecord, onGap: printGap });
     const stop = (): void => subscription.close();
@@ -42,6 +43,7 @@ async function tail(topic: string, options: TailOptions): Promise<void> {
       await subscription.closed;
     } finally {
       process.off('SIGINT', stop).off('SIGTERM', stop);
+      output.flush();
       position = subscription.position;
     }
   }).finally(() => {
@@ -57,16 +59,32 @@ function jsonOf({ partition, offset, timeMs, key, headers, data }: ReceivedRecor
 }
 
 /** The data alone, so that it can be piped on; on a terminal with its place. */
-function printRecord({ partition, offset, key, data }: ReceivedRecord): boolean {
+function textOf({ partition, offset, key, data }: ReceivedRecord): string {
   const isText = typeof data === 'string';
-  if (process.stdout.isTTY !== true) return out(isText ? data : Buffer.from(data).toString('latin1'));
+  if (process.stdout.isTTY !== true) return isText ? data : Buffer.from(data).toString('latin1');
   const text = isText ? data : `(base64) ${Buffer.from(data).toString('base64')}`;
-  return out(`${styled('dim', `${partition}:${offset}${key === undefined ? '' : ` ${key}`}`)} ${text}`);
+  return `${styled('dim', `${partition}:${offset}${key === undefined ? '' : ` ${key}`}`)} ${text}`;
 }
 
 function printGap({ missed, reason }: Gap): void {
   err(styled('yellow', `${missed === null ? 'records' : `${missed} records`} were missed here (${reason})`));
 }
 
-/** Whoever reads the output takes it more slowly than it comes. */
-const drained = (): Promise<void> => new Promise((resolve) => process.stdout.once('drain', resolve));
+/** What came together is written together. */
+class Output {
+  #text = '';
+
+  /** A promise: whoever reads the output takes it more slowly than it comes. */
+  add(line: string): Promise<void> | undefined {
+    if (this.#text === '') setImmediate(() => this.flush());
+    this.#text += `${line}\n`;
+    if (this.#text.length < OUTPUT_CHARS || this.flush()) return undefined;
+    return new Promise((resolve) => process.stdout.once('drain', resolve));
+  }
+
+  flush(): boolean {
+    const text = this.#text;
+    this.#text = '';
+    return text === '' || process.stdout.write(text);
+  }
+}
