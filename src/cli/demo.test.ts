@@ -65,9 +65,9 @@ test('all three faults, and the proof as JSON', async (t) => {
   const [code] = (await once(child, 'close', { signal: AbortSignal.timeout(BOUND_MS) })) as [number | null];
   assert.equal(code, EXIT.ok, out() + err());
   const result = JSON.parse(out()) as DemoResult;
-  const { isProven, lost, duplicated, outOfOrder, foreign, doubleActive, unanswered, breaches } = result;
+  const { isProven, lost, duplicated, outOfOrder, foreign, phantom, doubleActive, unanswered, breaches } = result;
   assert.deepEqual(
-    { isProven, lost, duplicated, outOfOrder, foreign, doubleActive, unanswered, breaches },
+    { isProven, lost, duplicated, outOfOrder, foreign, phantom, doubleActive, unanswered, breaches },
     {
       ...{
         isProven: true,
@@ -75,6 +75,7 @@ test('all three faults, and the proof as JSON', async (t) => {
         duplicated: 0,
         outOfOrder: 0,
         foreign: 0,
+        phantom: 0,
         doubleActive: 0,
         unanswered: 0,
         breaches: [],

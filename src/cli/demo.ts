@@ -95,6 +95,7 @@ async function demo(options: DemoOptions): Promise<number> {
 }
 
 const planOf = ({ minutes, nodes, every, faults, rate, seed, data }: DemoOptions): DemoPlan => ({
+  program: process.argv[1] as string,
   ...{ durationMs: minutes * MS_PER_MINUTE, nodes, everyMs: every * 1000, faults, recordsPerSecond: rate },
   seed: seed ?? Math.floor(Math.random() * SEED_MAX),
   folder: data ?? null,

@@ -10,7 +10,6 @@ import { waitUntil } from './wait-until.ts';
 
 export const TOPIC = 'demo';
 const NAMES = ['a', 'b', 'c', 'd', 'e'] as const;
-export const NODES_MAX = NAMES.length;
 const PARTITIONS = 4;
 const WORKERS = 1;
 const END_TIMEOUT_MS = 10_000;
@@ -22,6 +21,8 @@ const END_TIMEOUT_MS = 10_000;
 const PROTECTIONS = 'minTenureMs: 0, takeoversMax: 1000000';
 
 export interface DemoClusterOptions {
+  /** The program `tandem`. */
+  readonly program: string;
   /** For configs and logs, and `data/` in it. */
   readonly folder: string;
   readonly nodes: number;
@@ -42,7 +43,7 @@ export class DemoCluster {
   }
 
   constructor(options: DemoClusterOptions, httpPort: number, linesPort: number, adminPorts: readonly number[]) {
-    const { folder, onEndedByItself } = options;
+    const { program, folder, onEndedByItself } = options;
     const guard = new ProcessGuard();
     this.url = `http://127.0.0.1:${httpPort}`;
     this.linesPort = linesPort;
@@ -51,7 +52,7 @@ export class DemoCluster {
       const configFile = join(folder, `${name}.yaml`);
       writeFileSync(configFile, configText(httpPort, linesPort, adminPort));
       const node: DemoNode = new DemoNode({
-        ...{ name, configFile, logFile: join(folder, `${name}.log`), adminPort, guard },
+        ...{ program, name, configFile, logFile: join(folder, `${name}.log`), adminPort, guard },
         onEndedByItself: (how) => {
           if (this.#isEnding) return;
           onEndedByItself(name, how);

@@ -1,14 +1,11 @@
 /** One real `tandem up` of the demo, in a process group of its own, that can be killed or stopped as a whole and started again. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import type { ProcessGuard } from './process-guard.ts';
 
-const MAIN_SOURCE = new URL('../main.ts', import.meta.url);
-/** Built if this is. */
-const MAIN = fileURLToPath(import.meta.url.endsWith('.ts') ? MAIN_SOURCE : new URL('main.js', MAIN_SOURCE));
-
 export interface DemoNodeOptions {
+  /** The program `tandem`. */
+  readonly program: string;
   readonly name: string;
   readonly configFile: string;
   readonly logFile: string;
@@ -43,9 +40,9 @@ export class DemoNode {
 
   start(): void {
     if (this.condition !== 'down') return;
-    const { name, configFile, logFile, guard, onEndedByItself } = this.#options;
+    const { program, name, configFile, logFile, guard, onEndedByItself } = this.#options;
     const log = openSync(logFile, 'a');
-    const args = [MAIN, 'up', '--config', configFile, '--name', name];
+    const args = [program, 'up', '--config', configFile, '--name', name];
     // The channel tells the node when this process dies. In a group of its own: Ctrl-C does not reach it.
     const options = { detached: true, stdio: ['ignore', log, log, 'ipc'], env: environment() } as const;
     const child = spawn(process.execPath, args, { ...options, stdio: [...options.stdio] });

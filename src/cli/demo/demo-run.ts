@@ -21,6 +21,8 @@ import { SOURCES, SUBSCRIBERS, Traffic } from './traffic.ts';
 import { waitUntil } from './wait-until.ts';
 
 export interface DemoPlan {
+  /** The program `tandem`, of which each node is one run. */
+  readonly program: string;
   readonly durationMs: number;
   readonly nodes: number;
   /** From one fault to the next. */
@@ -145,9 +147,9 @@ export class DemoRun {
 
   /** False: ended early. */
   async #start(): Promise<boolean> {
-    const { nodes } = this.#plan;
+    const { program, nodes } = this.#plan;
     this.#cluster = await DemoCluster.create({
-      ...{ folder: this.folder, nodes },
+      ...{ program, folder: this.folder, nodes },
       onEndedByItself: (name, how) => this.#problem(`node ${name} ended by itself (${how}): see ${name}.log`),
     });
     this.#cluster.start();

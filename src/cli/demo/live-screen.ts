@@ -2,7 +2,7 @@
  * A screen that is redrawn in place: on the terminal's alternate page, without its cursor, so that what was there before comes back. Only lines that
  * have changed are written, in one piece.
  */
-import type { Line, ScreenSize, Span, Style } from './screen.ts';
+import type { Line, Paint, ScreenSize, Span } from './screen.ts';
 
 export interface Terminal {
   readonly columns?: number;
@@ -11,8 +11,6 @@ export interface Terminal {
   on(event: 'resize', listener: () => void): unknown;
   off(event: 'resize', listener: () => void): unknown;
 }
-
-export type Paint = (style: Style, text: string) => string;
 
 const REDRAW_MS = 200;
 const ENTER = '\u001b[?1049h\u001b[?25l\u001b[2J';

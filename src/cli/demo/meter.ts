@@ -1,6 +1,6 @@
 /** Counts events per tenth of a second over the last seconds. */
 
-export const BUCKET_MS = 100;
+const BUCKET_MS = 100;
 const BUCKETS = 100;
 const BUCKETS_PER_SECOND = 1000 / BUCKET_MS;
 

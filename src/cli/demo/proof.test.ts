@@ -66,11 +66,11 @@ test('nothing wrong: proven, with the counts', () => {
   const proof = prove(evidenceOf({}));
   assert.deepEqual(proof.breaches, []);
   assert.equal(proof.isProven, true);
-  const { acked, stored, lost, duplicated, outOfOrder, foreign, unanswered, doubleActive } = proof;
+  const { acked, stored, lost, duplicated, outOfOrder, foreign, phantom, unanswered, doubleActive } = proof;
   assert.deepEqual({ acked, stored, unanswered }, { acked: 8, stored: 8, unanswered: 0 });
   assert.deepEqual(
-    { lost, duplicated, outOfOrder, foreign, doubleActive },
-    { lost: 0, duplicated: 0, outOfOrder: 0, foreign: 0, doubleActive: 0 },
+    { lost, duplicated, outOfOrder, foreign, phantom, doubleActive },
+    { lost: 0, duplicated: 0, outOfOrder: 0, foreign: 0, phantom: 0, doubleActive: 0 },
   );
   assert.deepEqual(proof.delivered, [
     { subscriber: 'subscriber-1', records: 8, missed: 0, duplicated: 0, outOfOrder: 0, gaps: 0 },
@@ -116,7 +116,7 @@ test('a subscriber that missed, got twice, got out of order, got what is not sto
     { acked: [ALL, [1, 2, 3]], stored: without(1, 4), delivered: WHOLE },
     /got of source 1 what is not stored: 4/,
   );
-  assert.equal(phantom.foreign, 1);
+  assert.equal(phantom.phantom, 1);
   assert.equal(breached({ gaps: 2 }, /was told 2 times that records were missed/).delivered[0]?.gaps, 2);
 });
 

@@ -43,8 +43,10 @@ export interface Proof {
   readonly duplicated: number;
   /** Stored after a later one of the same source. */
   readonly outOfOrder: number;
-  /** Stored and never sent, or delivered and not stored. */
+  /** Stored and never sent. */
   readonly foreign: number;
+  /** Delivered and not stored. */
+  readonly phantom: number;
   /** Sent and not acked when the run was over: they may be stored. */
   readonly unanswered: number;
   readonly doubleActive: number;
@@ -61,7 +63,7 @@ export function prove(evidence: Evidence): Proof {
   const acked = sum(sources.map((source) => source.acked.count));
   const lost = stored === null ? 0 : sum(sources.map((_, source) => lostOf(evidence, source, breaches)));
   const delivered = subscribers.map((each) => deliveredTo(each, stored, breaches));
-  const phantoms =
+  const phantom =
     stored === null ? 0 : sum(subscribers.map(({ name, tally }) => phantomsOf(name, tally, stored, breaches)));
   const unsent = stored === null ? 0 : sum(sources.map((source, i) => unsentOf(source, stored.numbers[i], breaches)));
   if (stored !== null) breaches.push(...stored.findings.map((finding) => `stored at ${finding}`));
@@ -70,7 +72,8 @@ export function prove(evidence: Evidence): Proof {
     lost,
     duplicated: stored?.duplicated ?? 0,
     outOfOrder: stored?.outOfOrder ?? 0,
-    foreign: (stored?.foreign ?? 0) + phantoms + unsent,
+    foreign: (stored?.foreign ?? 0) + unsent,
+    phantom,
     doubleActive: terms.doubleActive,
   };
   const isClean = Object.values(counts).every((count) => count === 0) && delivered.every(isWhole);
@@ -121,13 +124,13 @@ function deliveredTo(
 
 /** Pushed to a subscriber and not stored. */
 function phantomsOf(name: string, tally: RecordTally, stored: RecordTally, breaches: string[]): number {
-  let phantoms = tally.foreign;
+  let phantom = tally.foreign;
   for (const [source, numbers] of tally.numbers.entries()) {
     const { count, examples } = numbers.without(stored.numbers[source] as NumberSet);
-    phantoms += count;
+    phantom += count;
     if (count > 0) breaches.push(`${name}: got of source ${source} what is not stored: ${list(examples, count)}`);
   }
-  return phantoms;
+  return phantom;
 }
 
 const list = (examples: readonly number[], count: number): string =>

@@ -1,19 +1,18 @@
 /** The proof as people read it. */
 import { countText } from '../terminal.ts';
 import type { DemoResult } from './demo-run.ts';
-import { clock, msText } from './screen.ts';
+import { clock, msText, type Paint } from './screen.ts';
 import { FAULTS } from './takeovers.ts';
-
-export type Paint = (style: 'bold' | 'dim' | 'red' | 'green', text: string) => string;
 
 const NAME_WIDTH = 15;
 const COUNT_WIDTH = 12;
 const CELL_WIDTH = 11;
+const BREACHES_SHOWN = 12;
 
 export function resultText(result: DemoResult, paint: Paint): string {
   const { elapsedMs, nodes, faults, seed, unanswered, breaches, folder, isProven } = result;
   const lines = [
-    `${paint('bold', 'Tandem demo')}  ${nodes} nodes, ${faults.length} faults in ${clock(elapsedMs)}, seed ${seed}`,
+    `${paint('bold', 'Tandem demo')}  ${nodes} nodes, ${faults.length} ${faults.length === 1 ? 'fault' : 'faults'} in ${clock(elapsedMs)}, seed ${seed}`,
     '',
     ...countLines(result, paint),
     ...(unanswered === 0
@@ -22,7 +21,8 @@ export function resultText(result: DemoResult, paint: Paint): string {
     '',
     ...takeoverLines(result, paint),
     '',
-    ...breaches.map((breach) => paint('red', `  ${breach}`)),
+    ...breaches.slice(0, BREACHES_SHOWN).map((breach) => paint('red', `  ${breach}`)),
+    ...(breaches.length > BREACHES_SHOWN ? [`  and ${breaches.length - BREACHES_SHOWN} more: --json prints all`] : []),
     ...(breaches.length === 0 ? [] : ['']),
     isProven ? paint('green', '  Acked means kept: proven.') : paint('red', '  Not proven.'),
     ...(folder === null ? [] : [`  Data, configs and logs: ${folder}`]),
@@ -31,11 +31,12 @@ export function resultText(result: DemoResult, paint: Paint): string {
 }
 
 function countLines(result: DemoResult, paint: Paint): string[] {
-  const { acked, stored, delivered, lost, duplicated, outOfOrder, foreign, doubleActive, terms } = result;
+  const { acked, stored, delivered, lost, duplicated, outOfOrder, foreign, phantom, doubleActive, terms } = result;
   const line = (name: string, count: number, note = ''): string =>
     `  ${name.padEnd(NAME_WIDTH)}${countText(count).padStart(COUNT_WIDTH)}${note === '' ? '' : paint('dim', `   ${note}`)}`;
   const fault = (name: string, count: number, note: string): string =>
     count === 0 ? line(name, count, note) : paint('red', line(name, count)) + paint('dim', `   ${note}`);
+  const rising = doubleActive === 0 ? ', each above the one before' : '';
   return [
     line('acked', acked, 'records that a producer was told are stored'),
     line('stored', stored, 'read back after the last fault'),
@@ -46,18 +47,15 @@ function countLines(result: DemoResult, paint: Paint): string[] {
     fault('lost', lost, 'acked and not stored'),
     fault('duplicated', duplicated, 'stored twice'),
     fault('out of order', outOfOrder, 'stored after a later one of the same producer'),
-    ...(foreign === 0 ? [] : [fault('foreign', foreign, 'stored or delivered, and never sent')]),
+    ...(foreign === 0 ? [] : [fault('foreign', foreign, 'stored and never sent')]),
+    ...(phantom === 0 ? [] : [fault('phantom', phantom, 'delivered and not stored')]),
     fault('missed', sum(delivered.map(({ missed }) => missed)), 'stored and not delivered to a subscriber'),
     fault(
       'repeated',
       sum(delivered.map((each) => each.duplicated + each.outOfOrder)),
       'delivered twice, or out of order',
     ),
-    fault(
-      'double-active',
-      doubleActive,
-      `${terms.count} terms, from ${terms.first} to ${terms.last}, each above the one before`,
-    ),
+    fault('double-active', doubleActive, `${terms.count} terms, from ${terms.first} to ${terms.last}${rising}`),
   ];
 }
 

@@ -6,6 +6,7 @@ import { FAULTS, type Fault, type FaultKind } from './takeovers.ts';
 export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
 export type Span = string | { readonly style: Style; readonly text: string };
 export type Line = readonly Span[];
+export type Paint = (style: Style, text: string) => string;
 
 export interface ScreenSize {
   readonly columns: number;

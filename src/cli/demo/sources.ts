@@ -167,7 +167,6 @@ export class LineSource implements Source {
     this.#term = term;
     this.#lastStored = seq;
     this.#lastSent = this.#lastAcked;
-    this.#failures = 0;
     socket.setTimeout(0);
     this.#send();
   }
@@ -187,6 +186,7 @@ export class LineSource implements Source {
       socket.destroy();
       return;
     }
+    this.#failures = 0;
     const number = ++this.#lastAcked;
     const offset = match[2] === '-' ? null : Number(match[2]);
     this.acked.add(number);
