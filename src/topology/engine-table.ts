@@ -13,7 +13,7 @@ import { type OpenNodeStore, openEmbeddedNodeStore, openMemoryNodeStore } from '
 
 /** What a worker has of the store before it has a slot: no right to anything. */
 export interface PreparedEngine {
-  /** Recovers what the slot owns; uses nothing of other slots. Once. */
+  /** Recovers what the slot owns, a front nothing; uses nothing of other slots. Once. */
   take(slot: WorkerSlot, logger: Logger): Promise<OpenedEngine>;
   /** For a worker that has nothing to do: makes `take` quick. Never rejects. */
   warmUp(signal: AbortSignal): Promise<void>;
@@ -32,11 +32,13 @@ interface EngineEntry {
 export const ENGINES: { readonly [kind in EngineKind]: EngineEntry } = {
   embedded: {
     openNodeStore: openEmbeddedNodeStore,
-    async prepare({ dataFolder: dataDir, limits }) {
+    async prepare({ dataFolder: dataDir, limits, cluster }) {
       const { prepareEmbeddedEngine } = await import('../engines/embedded/embedded-engine.ts');
-      const prepared = await prepareEmbeddedEngine({ dataDir, limits, onFailed: endProcess });
+      const hasFronts = cluster.mode === 'active-active';
+      const prepared = await prepareEmbeddedEngine({ dataDir, limits, hasFronts, onFailed: endProcess });
       return {
-        take: (slot, logger) => prepared.take({ slot, logger }),
+        take: (slot, logger) =>
+          slot.isFront ? prepared.front({ slots: slot.slots, logger }) : prepared.take({ slot, logger }),
         async warmUp(signal) {
           const { warmUp } = await import('../engines/embedded/warm-up.ts');
           await warmUp(signal);

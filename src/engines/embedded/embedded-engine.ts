@@ -31,12 +31,15 @@ import type {
 import { DEFAULT_SETTINGS } from './engine-settings.ts';
 import type { ExclusiveLock } from './exclusive-lock.ts';
 import { acquireExclusiveLock } from './exclusive-lock.ts';
+import type { FrontOptions } from './front-engine.ts';
+import { FrontEngine } from './front-engine.ts';
 import { journalFolder, journalsOf } from './journal-folders.ts';
 import { SegmentSupply } from './log/segment-supply.ts';
 import type { EmbeddedEngine } from './opened-engine.ts';
 import { OpenedEngine } from './opened-engine.ts';
 import { journalOwner } from './ownership.ts';
 import { ProducerStates } from './producers.ts';
+import { publishSlots } from './published-slots.ts';
 import type { RecoveryReport, UnsealedSegment } from './recovery.ts';
 import { JournalRecovery } from './recovery.ts';
 import { SealedSegments } from './sealed-segments.ts';
@@ -53,7 +56,12 @@ export interface PreparedEngine {
    * TANDEM_STORE_FAILED, TANDEM_TERM_FENCED.
    */
   take(options: TakeOptions): Promise<EmbeddedEngine>;
-  /** For one that is not needed. Idempotent; nothing happens after `take`. */
+  /**
+   * Opens an engine without a slot (front-engine.ts). Instead of `take`; if it fails nothing is left open. Errors: TANDEM_DISK_FULL,
+   * TANDEM_STORE_FAILED.
+   */
+  front(options: FrontOptions & Pick<PrepareOptions, 'logger'>): Promise<FrontEngine>;
+  /** For one that is not needed. Idempotent; nothing happens after `take` and `front`. */
   close(): void;
 }
 
@@ -99,9 +107,7 @@ class Preparation implements PreparedEngine {
   }
 
   async take(options: TakeOptions): Promise<EmbeddedEngine> {
-    if (this.#isUsed) throw new TandemError('TANDEM_INTERNAL', { detail: 'a prepared engine is used once' });
-    this.#isUsed = true;
-    this.#sealed.stop();
+    this.#use();
     const settings = { ...this.#settings, ...options };
     const opening = new SlotOpening(settings, {
       state: this.#state,
@@ -118,11 +124,26 @@ class Preparation implements PreparedEngine {
     }
   }
 
+  async front(options: FrontOptions & Pick<PrepareOptions, 'logger'>): Promise<FrontEngine> {
+    this.#use();
+    try {
+      return new FrontEngine({ ...this.#settings, ...options }, this.#state, this.#topics);
+    } catch (error) {
+      this.#state.close();
+      throw error instanceof TandemError ? error : storeError(error);
+    }
+  }
+
   close(): void {
     if (this.#isUsed) return;
+    this.#use();
+    this.#state.close();
+  }
+
+  #use(): void {
+    if (this.#isUsed) throw new TandemError('TANDEM_INTERNAL', { detail: 'a prepared engine is used once' });
     this.#isUsed = true;
     this.#sealed.stop();
-    this.#state.close();
   }
 }
 
@@ -155,6 +176,7 @@ class SlotOpening {
     disk.makeFolderSync(journalFolder(dataDir, slot.slot));
     const report: RecoveryReport = { segments: 0, batches: 0, scannedBytes: 0, tornTails: 0, damages: 0 };
     const { recovery, supply } = await this.#lockOwn(report);
+    publishSlots(state, slot.slots);
     const lockedMs = clock.monotonicMs();
     const unsealed: UnsealedSegment[] = [...recovery.run()];
     for (const journal of journalsOf(disk, dataDir)) {

@@ -15,12 +15,6 @@ export function sampleMetrics(
 ): MetricSample[] {
   const { counters } = local.journal;
   const damages = report.damages + local.reader.damagedReads + compactor.counters.refused;
-  const counter = (name: string, help: string, value: number): MetricSample => ({
-    name: `tandem_engine_${name}_total`,
-    kind: 'counter',
-    help,
-    value,
-  });
   const gauge = (name: string, help: string, value: number): MetricSample => ({
     name: `tandem_engine_${name}`,
     kind: 'gauge',
@@ -40,6 +34,16 @@ export function sampleMetrics(
     counter('compaction_bytes', 'Bytes that compaction has copied', compactor.counters.copiedBytes),
     counter('compaction_freed_bytes', 'Bytes that compaction has given back', compactor.counters.freedBytes),
     gauge('segments', 'Sealed segments known to this worker', local.segmentCount),
-    counter('peer_requests', 'Requests sent to the owners of other partitions', peers.requests),
+    peerRequests(peers),
   ];
 }
+
+export const peerRequests = ({ requests }: Peers): MetricSample =>
+  counter('peer_requests', 'Requests sent to the owners of other partitions', requests);
+
+const counter = (name: string, help: string, value: number): MetricSample => ({
+  name: `tandem_engine_${name}_total`,
+  kind: 'counter',
+  help,
+  value,
+});

@@ -30,6 +30,8 @@ export interface PrepareOptions {
   readonly topicsIntervalMs?: number;
   /** How long to wait for an earlier process of the slot to end. */
   readonly lockWaitMs?: number;
+  /** Processes without a slot reach this one (front-engine.ts). */
+  readonly hasFronts?: boolean;
   /** Segments that a dead process has left are sealed so long after the opening. */
   readonly sealDelayMs?: number;
   /** The journal has failed for good: this process should end, so that another one recovers it. */
@@ -58,6 +60,7 @@ export const DEFAULT_SETTINGS = {
   retentionIntervalMs: 10_000,
   topicsIntervalMs: 500,
   lockWaitMs: 10_000,
+  hasFronts: false,
   sealDelayMs: 500,
   onFailed: (_error: TandemError): void => {},
 };

@@ -21,7 +21,8 @@ import type { SealedSegments } from './sealed-segments.ts';
 import type { StateDatabase } from './state-database.ts';
 import type { Topics } from './topics.ts';
 
-const CAPABILITIES: EngineCapabilities = { isDurable: true, isShared: true, provesDeath: true, reopens: true };
+export const IDENTITY = 'embedded 1';
+export const CAPABILITIES: EngineCapabilities = { isDurable: true, isShared: true, provesDeath: true, reopens: true };
 
 export interface EmbeddedEngine extends Engine, MetricSource {
   /** Applies retention now and deletes what it can; resolves when done. Never rejects. */
@@ -68,7 +69,9 @@ export class OpenedEngine implements EmbeddedEngine {
     this.leases = new Leases({ ...settings, state });
     const loadSegments = (): Segment[] => foundation.sealed.all();
     this.#local = new LocalStore({ ...settings, ...settings.slot, ...foundation, loadSegments });
-    this.#peers = new Peers({ ...settings, slot, slots, term: state.term, own: () => this.store.own });
+    // With one slot there is nobody to talk to, unless there are fronts.
+    const server = slots > 1 || settings.hasFronts ? { slot, own: () => this.store.own } : undefined;
+    this.#peers = new Peers({ ...settings, term: state.term, server });
     this.store = new EmbeddedRecordStore({
       local: this.#local,
       term: state.term,
@@ -94,7 +97,7 @@ export class OpenedEngine implements EmbeddedEngine {
 
   async identity(): Promise<string> {
     if (this.#closing !== undefined) throw new TandemError('TANDEM_DRAINING');
-    return 'embedded 1';
+    return IDENTITY;
   }
 
   async claim(term: number): Promise<void> {

@@ -16,10 +16,12 @@ import type { OwnerStore } from './peers/owner-store.ts';
 import type { StoredTopic, Topics } from './topics.ts';
 
 export interface RecordStoreOptions {
-  readonly local: LocalStore;
+  /** undefined: this process has no slot. */
+  readonly local: LocalStore | undefined;
   /** Under which this process writes. */
   readonly term: { readonly own: number };
   readonly topics: Topics;
+  /** -1: none. */
   readonly slot: number;
   readonly slots: number;
   /** The store of another slot. */
@@ -33,7 +35,9 @@ export class EmbeddedRecordStore implements RecordStore {
 
   constructor(options: RecordStoreOptions) {
     this.#options = options;
-    this.#own = ownStore(options, (place) => this.#requireOwn(place));
+    const { local } = options;
+    this.#own =
+      local === undefined ? NO_STORE : ownStore(local, options.term, (place) => this.#requireOwn(local, place));
   }
 
   /** This slot's own partitions, for itself and for its peers. */
@@ -92,9 +96,12 @@ export class EmbeddedRecordStore implements RecordStore {
     return slot === this.#options.slot ? this.#own : this.#options.peer(slot);
   }
 
-  #requireOwn(place: TopicPartition): PartitionLog {
-    this.#requireTopic(place);
-    return this.#options.local.log(place.topic, place.partition);
+  /** Whoever asks may think that there are more slots or fewer: then it asks the wrong one. */
+  #requireOwn(local: LocalStore, place: TopicPartition): PartitionLog {
+    const { slot } = this.#options;
+    const owner = this.#slotOf(this.#requireTopic(place), place.partition);
+    if (owner !== slot) throw notOwned(place);
+    return local.log(place.topic, place.partition);
   }
 
   #requireTopic({ topic, partition }: TopicPartition): StoredTopic {
@@ -114,7 +121,11 @@ export class EmbeddedRecordStore implements RecordStore {
 }
 
 /** `logOf` throws if there is no such partition. */
-function ownStore({ local, term }: RecordStoreOptions, logOf: (place: TopicPartition) => PartitionLog): OwnerStore {
+function ownStore(
+  local: LocalStore,
+  term: { readonly own: number },
+  logOf: (place: TopicPartition) => PartitionLog,
+): OwnerStore {
   return {
     append: (batch, writerTerm = term.own) => local.append(logOf(batch), batch, writerTerm),
     read: async (place, from, bytesMax) => local.read(logOf(place), from, bytesMax),
@@ -125,3 +136,17 @@ function ownStore({ local, term }: RecordStoreOptions, logOf: (place: TopicParti
     claim: async (place, claimed, writerTerm = term.own) => local.claim(logOf(place), claimed, writerTerm),
   };
 }
+
+const notOwned = ({ topic, partition }: TopicPartition): TandemError =>
+  new TandemError('TANDEM_OWNER_UNAVAILABLE', { detail: `${topic}/${partition} belongs to another worker` });
+
+const refuse = async (place: TopicPartition): Promise<never> => {
+  throw notOwned(place);
+};
+
+const NO_STORE: OwnerStore = {
+  ...{ append: refuse, read: refuse, state: refuse, trim: refuse, lastSequence: refuse, claim: refuse },
+  watch(place) {
+    throw notOwned(place);
+  },
+};

@@ -1,4 +1,4 @@
-/** The other slots' processes of the node: one client for each that is needed, and the server for what they ask. */
+/** The processes that have other slots: one client for each that is needed, and the server for what they ask. */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from '../../../core/contracts/telemetry.ts';
@@ -10,11 +10,10 @@ import { PeerServer } from './peer-server.ts';
 
 export interface PeersOptions {
   readonly dataDir: string;
-  readonly slot: number;
-  readonly slots: number;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly own: () => OwnerStore;
+  /** What others may ask of this process; undefined: nothing. */
+  readonly server: { readonly slot: number; readonly own: () => OwnerStore } | undefined;
   readonly term: { readonly own: number };
 }
 
@@ -22,16 +21,16 @@ export class Peers {
   readonly #options: PeersOptions;
   readonly #clients = new Map<number, PeerClient>();
   readonly #server: PeerServer | undefined;
-  readonly #folder: string | undefined;
+  #folder: string | undefined;
 
-  /** With one slot there is nobody to talk to: no folder, no socket. The caller holds the slot's lock. */
+  /** Whoever serves holds the slot's lock. */
   constructor(options: PeersOptions) {
     this.#options = options;
-    if (options.slots === 1) return;
-    this.#folder = socketFolder(options.dataDir);
-    const path = this.#pathOf(options.slot);
+    if (options.server === undefined) return;
+    const { slot, own } = options.server;
+    const path = this.#pathOf(slot);
     rmSync(path, { force: true });
-    this.#server = new PeerServer({ ...options, path });
+    this.#server = new PeerServer({ ...options, own, path });
   }
 
   get requests(): number {
@@ -61,6 +60,7 @@ export class Peers {
   }
 
   #pathOf(slot: number): string {
-    return join(this.#folder ?? '', `slot-${slot}.sock`);
+    this.#folder ??= socketFolder(this.#options.dataDir);
+    return join(this.#folder, `slot-${slot}.sock`);
   }
 }
