@@ -252,3 +252,12 @@ test('a standby takes over with the config that it was given by SIGHUP', async (
   await cluster.activated('b');
   assert.match((await new LineClient(t, port).send('x')) ?? '', /^OK /);
 });
+
+test('what a dead standby has left behind is ended by another node, whichever is active', async (t) => {
+  const cluster = await Cluster.start(t, ['a', 'b', 'c']);
+  const { keeperPid, sparePids } = await cluster.status('c');
+  for (const pid of sparePids) process.kill(pid, 'SIGSTOP');
+  process.kill(keeperPid, 'SIGKILL');
+  await until('its stopped workers are gone', () => sparePids.every(isGone));
+  assert.equal((await cluster.status('a')).role, 'active');
+});

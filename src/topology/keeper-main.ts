@@ -4,6 +4,7 @@
  */
 import type { Server } from 'node:http';
 import { createAdminServer } from '../admin/admin-server.ts';
+import type { Duty } from '../cluster/duty.ts';
 import { Elector } from '../cluster/elector.ts';
 import type { TandemConfig } from '../config/tandem-config.ts';
 import type { Role } from '../core/contracts/cluster.ts';
@@ -23,6 +24,7 @@ import { AdminView } from './admin-view.ts';
 import { AgentCheck } from './agent-check.ts';
 import { clusterTimers } from './cluster-timers.ts';
 import { ENGINES } from './engine-table.ts';
+import { housekeeping } from './housekeeping.ts';
 import { KeeperDuties } from './keeper-duties.ts';
 import { checkReload, planOf } from './keeper-plan.ts';
 import { NodeHealth } from './node-health-watch.ts';
@@ -81,6 +83,7 @@ class Node {
   readonly #health: NodeHealth;
   readonly #admin: Server;
   readonly #agent: AgentCheck;
+  readonly #housekeeping: Duty;
   #adminPort: number | undefined;
 
   constructor(options: NodeOptions, store: NodeStore, logger: Logger) {
@@ -93,6 +96,7 @@ class Node {
       onChange: () => this.#health.update(),
       pausedConsumers: () => pauses.names,
     });
+    const timers = clusterTimers(config.cluster);
     const keeper = this.#keeper;
     const grant = () => this.#elector.grant;
     const duties = new KeeperDuties({ keeper, store, grant, beforeServing: () => this.#bindIfAlone() });
@@ -106,7 +110,7 @@ class Node {
           return adminUrl();
         },
       },
-      timers: clusterTimers(config.cluster),
+      timers,
       leaseName: 'active',
       isAlone: config.cluster.mode === 'single',
     });
@@ -114,6 +118,7 @@ class Node {
     this.#health = new NodeHealth({ keeper, elector, store, logger });
     elector.onChange(() => this.#health.update());
     this.#agent = new AgentCheck({ keeper, health: this.#health, address: config.admin.agentCheck });
+    this.#housekeeping = housekeeping(store, timers, logger);
     const backend = new AdminView({ keeper, elector, health: this.#health, pauses, config, version });
     this.#admin = createAdminServer({
       ...{ backend, authenticator: createAuthenticator(config.auth), logger, host: config.admin.host },
@@ -136,6 +141,7 @@ class Node {
       await this.#elector.stop();
       throw error;
     } finally {
+      await this.#housekeeping.stop();
       this.#health.stop();
       this.#agent.close();
       this.#admin.close();
@@ -170,6 +176,7 @@ class Node {
     await this.#keeper.warmed();
     await Promise.race([settled.promise, this.#keeper.stopped]);
     await this.#keeper.serveFronts();
+    this.#housekeeping.start();
   }
 
   /** Every address that cannot be bound is named at once. */

@@ -31,6 +31,8 @@ export interface NodeStore {
    * Errors: TANDEM_TERM_FENCED, TANDEM_PEER_LOST (what a dead node left does not end), TANDEM_DISK_FULL, TANDEM_STORE_FAILED.
    */
   claim(term: number): Promise<void>;
+  /** Ends what dead nodes have left running. Errors: TANDEM_PEER_LOST (it does not end). */
+  endDead(): Promise<void>;
   /** Why nothing can be stored; undefined: it can. */
   problem(): Promise<string | undefined>;
   close(): Promise<void>;
@@ -63,6 +65,7 @@ export const openEmbeddedNodeStore: OpenNodeStore = async (config, logger) => {
     );
     return {
       ...{ holder: holderOf(self), leases, provesDeath: true, peers: links, roll, pauses },
+      endDead: () => endDead(registry, leases, self, logger),
       async claim(term) {
         await endDead(registry, leases, self, logger);
         state.claim(term);
@@ -124,6 +127,7 @@ export const openMemoryNodeStore: OpenNodeStore = async ({ name, limits }) => {
   return {
     ...{ holder, leases, provesDeath: true, peers: NO_PEERS, roll: undefined, pauses },
     claim: () => Promise.resolve(),
+    endDead: () => Promise.resolve(),
     problem: () => Promise.resolve(undefined),
     close: () => Promise.resolve(),
   };
