@@ -1,23 +1,10 @@
 /** What the elector tells people of itself. Plain data. */
 import type { NodeFacts, Role } from '../core/contracts/cluster.ts';
-
-/** standby and active are the two roles at rest; the others lie between them. */
-export type Phase = 'standby' | 'acquiring' | 'promoting' | 'active' | 'handing-over' | 'cutting' | 'stopped';
-
-/** A change of role, of this node or, as it announced it, of a peer. */
-export interface Transition {
-  /** Unix ms. */
-  readonly atMs: number;
-  /** The node's name. */
-  readonly who: string;
-  readonly from: Role;
-  readonly to: Role;
-  /** The term that began or ended. */
-  readonly term: number;
-  readonly why: string;
-  /** From the grant until it served, or from the decision until nothing could write; null: a peer's. */
-  readonly tookMs: number | null;
-}
+import type { ElectorOptions } from './elector-options.ts';
+import type { PeerBook } from './peer-book.ts';
+import type { Phase, Transition } from './role-changes.ts';
+import type { Standing } from './standing.ts';
+import type { Tenure } from './tenure.ts';
 
 export interface PeerStatus {
   readonly facts: NodeFacts;
@@ -44,17 +31,29 @@ export interface ElectorStatus {
   readonly transitions: readonly Transition[];
 }
 
-const TRANSITIONS_MAX = 50;
-
-export class TransitionList {
-  readonly #transitions: Transition[] = [];
-
-  add(transition: Transition): void {
-    this.#transitions.push(transition);
-    if (this.#transitions.length > TRANSITIONS_MAX) this.#transitions.shift();
-  }
-
-  get latest(): readonly Transition[] {
-    return [...this.#transitions];
-  }
+export function statusOf(
+  { clock, timers }: ElectorOptions,
+  standing: Standing,
+  book: PeerBook,
+  tenure: Tenure,
+): ElectorStatus {
+  const { role, term, sinceMs, isReady, reason } = standing.facts;
+  const takeoversInWindow = tenure.takeovers(clock.nowMs()).length;
+  const delayMs = tenure.waitMs(clock.nowMs());
+  const count = `${takeoversInWindow} of ${timers.takeoversMax} takeovers in ${timers.takeoverWindowMs} ms`;
+  return {
+    role,
+    phase: standing.phase,
+    term,
+    sinceMs,
+    isReady,
+    reason,
+    peers: book.all.map((peer) => ({
+      facts: peer.facts,
+      silentMs: book.silentMs(peer, clock.monotonicMs()),
+      isLost: peer.isLost,
+    })),
+    antiFlap: { takeoversInWindow, delayMs, reason: delayMs === 0 ? count : `${count}: the next one waits` },
+    transitions: standing.transitions,
+  };
 }

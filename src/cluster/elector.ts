@@ -22,14 +22,15 @@ import { asTandemError, TandemError } from '../core/errors.ts';
 import { delay } from '../core/ports/clock.ts';
 import { BackOff } from './back-off.ts';
 import { Candidacy } from './candidacy.ts';
+import { cutUntilDone } from './cut.ts';
 import type { ElectorOptions } from './elector-options.ts';
-import type { ElectorStatus } from './elector-status.ts';
+import { type ElectorStatus, statusOf } from './elector-status.ts';
 import { LeaseHolding } from './lease-holding.ts';
 import { assertClusterTimers } from './lease-timers.ts';
 import { PeerBook } from './peer-book.ts';
 import { Standing } from './standing.ts';
 import { type ActivePlace, Switchover } from './switchover.ts';
-import { type Succession, Tenure } from './tenure.ts';
+import { SUCCESSION_WHY, type Succession, Tenure } from './tenure.ts';
 
 interface Loss {
   readonly reason: string;
@@ -43,12 +44,6 @@ interface Loss {
 /** A start that failed: others may try meanwhile. */
 const PROMOTE_RETRY_FIRST_MS = 100;
 const PROMOTE_RETRY_MS_MAX = 5000;
-const CUT_RETRY_MS = 200;
-const WHY: { readonly [succession in Succession]: string } = {
-  first: 'there was no active',
-  planned: 'the last active stood down',
-  unplanned: 'the last active died, hung or lost its lease',
-};
 
 export class Elector {
   readonly #options: ElectorOptions;
@@ -104,7 +99,7 @@ export class Elector {
     const { peers, isAlone } = this.#options;
     peers.onEvent((event) => this.#onPeerEvent(event));
     peers.onRequest((request) => this.#answer(request));
-    peers.tell(this.#standing.facts);
+    this.#standing.publish(true);
     if (isAlone === true) return this.#startAlone();
     this.#candidacy.resume();
     this.#candidacy.tick();
@@ -137,7 +132,7 @@ export class Elector {
     return this.#holding.deadlineMs;
   }
 
-  /** Something that acts under the lease was refused for its term (TANDEM_TERM_FENCED): this node is not active any more, and did not know. */
+  /** Something under the lease was refused for its term (TANDEM_TERM_FENCED): this node is not active any more, and did not know. */
   fenced(reason: string): void {
     this.#lose(reason);
   }
@@ -154,26 +149,7 @@ export class Elector {
   }
 
   status(): ElectorStatus {
-    const { clock, timers } = this.#options;
-    const { role, term, sinceMs, isReady, reason } = this.#standing.facts;
-    const takeoversInWindow = this.#tenure.takeovers(clock.nowMs()).length;
-    const delayMs = this.#tenure.waitMs(clock.nowMs());
-    const few = `${takeoversInWindow} of ${timers.takeoversMax} takeovers in ${timers.takeoverWindowMs} ms`;
-    return {
-      role,
-      phase: this.#standing.phase,
-      term,
-      sinceMs,
-      isReady,
-      reason,
-      peers: this.#book.all.map((peer) => ({
-        facts: peer.facts,
-        silentMs: this.#book.silentMs(peer, clock.monotonicMs()),
-        isLost: peer.isLost,
-      })),
-      antiFlap: { takeoversInWindow, delayMs, reason: delayMs === 0 ? few : `${few}: the next one waits` },
-      transitions: this.#standing.transitions,
-    };
+    return statusOf(this.#options, this.#standing, this.#book, this.#tenure);
   }
 
   /**
@@ -214,7 +190,7 @@ export class Elector {
 
   #observe(peer: PeerView): void {
     const { facts } = peer;
-    if (this.#book.heard(peer) === facts) return;
+    if (!this.#book.heard(peer)) return;
     const { clock } = this.#options;
     if (facts.takeovers.length > 0) this.#tenure.learn(facts.takeovers, clock.nowMs());
     if (facts.role === 'active') this.#onPeerActive(facts);
@@ -320,7 +296,13 @@ export class Elector {
     this.#tenure.sawActive(self.holder, term);
     this.#activeSinceMs = nowMs;
     this.#standing.changeRole('active', term);
-    this.#standing.record({ who: self.name, to: 'active', term, why: WHY[succession], tookMs: nowMs - startMs });
+    this.#standing.record({
+      who: self.name,
+      to: 'active',
+      term,
+      why: SUCCESSION_WHY[succession],
+      tookMs: nowMs - startMs,
+    });
     this.#standing.setReadiness(true, 'serving');
     this.#standing.enter('active');
     this.#switchover.sawActive(this.#standing.facts);
@@ -341,21 +323,26 @@ export class Elector {
     const { provesDeath, clock, timers } = this.#options;
     const deadlineMs = clock.monotonicMs() + (provesDeath ? 0 : timers.ttlMs + timers.pollMs);
     let grant = await this.#holding.acquire();
-    while (grant === undefined && clock.monotonicMs() < deadlineMs) {
+    while (grant === undefined && clock.monotonicMs() < deadlineMs && this.#stopping === undefined) {
       await delay(clock, timers.pollMs);
       grant = await this.#holding.acquire();
     }
-    if (grant !== undefined) {
+    if (grant !== undefined && this.#stopping === undefined) {
       this.#attempt = this.#takeOver(grant);
       await this.#attempt;
       this.#attempt = undefined;
       if (this.#standing.role === 'active') return;
-      await this.stop();
-      throw this.#startFailure ?? new TandemError('TANDEM_STORE_FAILED', { detail: this.#problem ?? 'no start' });
     }
-    this.#standing.enter('stopped');
+    const failure = this.#startFailure ?? (await this.#lockedOut());
+    await this.stop();
+    await this.#holding.release();
+    throw failure;
+  }
+
+  async #lockedOut(): Promise<TandemError> {
+    if (this.#stopping !== undefined) return new TandemError('TANDEM_DRAINING');
     const held = await this.#holding.holder();
-    throw new TandemError('TANDEM_DATA_LOCKED', {
+    return new TandemError('TANDEM_DATA_LOCKED', {
       detail: held === undefined ? 'its holder has just ended' : `${held.holder} holds it under term ${held.term}`,
       data: { holder: held?.holder ?? null, term: held?.term ?? null },
     });
@@ -395,17 +382,9 @@ export class Elector {
     this.#standBy();
   }
 
-  async #cut(reason: string): Promise<void> {
-    const { clock, duties, logger } = this.#options;
+  #cut(reason: string): Promise<void> {
     this.#standing.unready();
-    for (;;) {
-      try {
-        return await duties.cut(reason);
-      } catch (error) {
-        logger.error('cut_failed', { reason, message: asTandemError(error).message });
-        await delay(clock, CUT_RETRY_MS);
-      }
-    }
+    return cutUntilDone(this.#options, reason);
   }
 
   /** Nothing here can write any more, and the lease is still held: tells it before the lease comes free, so that a planned end is known as one. */

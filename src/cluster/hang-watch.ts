@@ -58,7 +58,7 @@ export class HangWatch {
   check(nowMs: number): void {
     const { heartbeatTimeoutMs } = this.#options.timers;
     const active = this.#book.active();
-    if (active !== undefined && !active.isLost && this.#book.silentMs(active, nowMs) <= heartbeatTimeoutMs) {
+    if (active !== undefined && this.#book.silentMs(active, nowMs) <= heartbeatTimeoutMs) {
       this.#problem = undefined;
       return;
     }

@@ -19,7 +19,7 @@ export interface LeaseTimers {
 }
 
 export interface ClusterTimers extends LeaseTimers {
-  /** An active peer that is silent for so long hangs. Peers are to say that they live HEARTBEATS_PER_TIMEOUT times in it. */
+  /** An active peer that is silent for so long hangs. Peers are to say at least eight times in it that they live. */
   readonly heartbeatTimeoutMs: number;
   /** No switchover in so long after a node became active. */
   readonly minTenureMs: number;
@@ -40,14 +40,13 @@ export interface AssumedBounds {
   readonly clockRateErrorMax: number;
 }
 
-export const DEFAULT_BOUNDS: AssumedBounds = {
+const DEFAULT_BOUNDS: AssumedBounds = {
   stallMsMax: 250,
   storeLatencyMsMax: 200,
   cutMsMax: 200,
   clockRateErrorMax: 0.01,
 };
 
-export const HEARTBEATS_PER_TIMEOUT = 8;
 /** A renewal is given up before the next one is sent. */
 const STORE_TIMEOUT_PART = 0.8;
 

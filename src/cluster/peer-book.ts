@@ -30,21 +30,24 @@ export class PeerBook {
     this.#freshMs = nowMs;
   }
 
-  /** Takes what the network last heard. Returns what was known of the peer before. */
-  heard(view: PeerView): NodeFacts | undefined {
-    const known = this.#byName.get(view.facts.name);
+  /** Takes what the network last heard. Returns whether the peer said something new. */
+  heard({ facts, lastHeardMs }: PeerView): boolean {
+    const known = this.#byName.get(facts.name);
     if (known === undefined) {
-      const { facts, lastHeardMs } = view;
       this.#byName.set(facts.name, { facts, lastHeardMs, isLost: false, readySinceMs: lastHeardMs });
       if (this.#byName.size > PEERS_MAX) this.#forgetOne();
-      return undefined;
+      return true;
     }
     const before = known.facts;
-    if (!isReadyAs(before, view.facts)) known.readySinceMs = view.lastHeardMs;
-    known.facts = view.facts;
-    known.lastHeardMs = view.lastHeardMs;
+    const isSameNode = before.holder === facts.holder;
+    // What is left of an earlier incarnation may be seen beside the present one for a moment.
+    if (!isSameNode && !known.isLost && lastHeardMs <= known.lastHeardMs) return false;
     known.isLost = false;
-    return before;
+    known.lastHeardMs = isSameNode ? Math.max(known.lastHeardMs, lastHeardMs) : lastHeardMs;
+    if (isSameNode && facts.serial <= before.serial) return false;
+    known.facts = facts;
+    if (!isReadyAs(before, facts)) known.readySinceMs = lastHeardMs;
+    return true;
   }
 
   lost(name: string, holder: string): void {

@@ -2,7 +2,7 @@
 import type { NodeFacts, PeerNetwork, Role, Takeover } from '../core/contracts/cluster.ts';
 import type { Logger } from '../core/contracts/telemetry.ts';
 import type { Clock } from '../core/ports/clock.ts';
-import { type Phase, type Transition, TransitionList } from './elector-status.ts';
+import { type Phase, type Transition, TransitionList } from './role-changes.ts';
 
 export interface StandingOptions {
   readonly self: Pick<NodeFacts, 'name' | 'holder' | 'adminUrl' | 'version'>;
@@ -95,19 +95,20 @@ export class Standing {
       logger.info('role_changed', { from, to, term, why, tookMs: tookMs === null ? null : Math.round(tookMs) });
   }
 
-  /** Tells what has changed; nothing if nothing has. */
-  publish(): void {
+  /** Tells what has changed; nothing if nothing has, but for the first time. */
+  publish(isFirst: boolean = false): void {
     const facts = this.#current();
-    if (isSame(facts, this.#facts)) return;
-    this.#facts = facts;
-    this.#options.peers.tell(facts);
-    for (const listener of this.#listeners) listener(facts);
+    if (!isFirst && isSame(facts, this.#facts)) return;
+    this.#facts = { ...facts, serial: this.#facts.serial + 1 };
+    this.#options.peers.tell(this.#facts);
+    for (const listener of this.#listeners) listener(this.#facts);
   }
 
   #current(): NodeFacts {
     const { self, problem, takeovers } = this.#options;
     const between = BETWEEN_ROLES[this.#phase];
     return {
+      serial: 0,
       name: self.name,
       holder: self.holder,
       role: this.#role,
@@ -128,6 +129,7 @@ function isSame(a: NodeFacts, b: NodeFacts): boolean {
     a.term === b.term &&
     a.isReady === b.isReady &&
     a.reason === b.reason &&
+    a.adminUrl === b.adminUrl &&
     a.sinceMs === b.sinceMs &&
     a.takeovers === b.takeovers
   );

@@ -19,6 +19,12 @@ const EXCESS_MAX = 6;
  */
 export type Succession = 'first' | 'planned' | 'unplanned';
 
+export const SUCCESSION_WHY: { readonly [succession in Succession]: string } = {
+  first: 'there was no active',
+  planned: 'the last active stood down',
+  unplanned: 'the last active died, hung or lost its lease',
+};
+
 export class Tenure {
   readonly #timers: Pick<ClusterTimers, 'takeoversMax' | 'takeoverWindowMs'>;
   #takeovers: readonly Takeover[] = [];

@@ -29,6 +29,7 @@ function nodeIn(t: TestContext, folder: string, name: string) {
   const events: PeerEvent[] = [];
   links.onEvent((event) => events.push(event));
   const facts = (over: Partial<NodeFacts> = {}): NodeFacts => ({
+    serial: 1,
     name,
     holder: holderOf(self),
     role: 'standby',

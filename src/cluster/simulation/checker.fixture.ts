@@ -12,7 +12,19 @@
  */
 
 import type { SimProcess } from './scheduler.fixture.ts';
-import type { SimDuties } from './sim-duties.fixture.ts';
+
+/** What is checked of a node's work. */
+export interface CheckedDuties {
+  readonly process: SimProcess;
+  readonly term: number;
+  readonly isStarting: boolean;
+  readonly isWriting: boolean;
+  /** It, or its workers, stood still while under the term. */
+  readonly wasStopped: boolean;
+  /** The transition that is. */
+  readonly underWay: string | undefined;
+  readonly holdsUntilMs: () => number;
+}
 
 export class Violation extends Error {
   readonly invariant: number;
@@ -25,7 +37,7 @@ export class Violation extends Error {
 
 export class Checker {
   readonly #provesDeath: boolean;
-  readonly #duties = new Set<SimDuties>();
+  readonly #duties = new Set<CheckedDuties>();
   /** The first one; what happens afterwards proves nothing. */
   violation: Violation | undefined;
   lastTerm = 0;
@@ -38,11 +50,11 @@ export class Checker {
     this.#provesDeath = provesDeath;
   }
 
-  watch(duties: SimDuties): void {
+  watch(duties: CheckedDuties): void {
     this.#duties.add(duties);
   }
 
-  forget(duties: SimDuties): void {
+  forget(duties: CheckedDuties): void {
     this.#duties.delete(duties);
   }
 
@@ -50,7 +62,7 @@ export class Checker {
     this.violation ??= new Violation(invariant, message);
   }
 
-  starting(starter: SimDuties, term: number): void {
+  starting(starter: CheckedDuties, term: number): void {
     const { name } = starter.process;
     this.starts++;
     if (term <= this.lastTerm) this.fail(1, `${name} starts under term ${term} after ${this.lastTerm}`);
@@ -59,7 +71,7 @@ export class Checker {
     for (const other of this.#duties) if (other !== starter) this.#checkOverlap(starter, other);
   }
 
-  #checkOverlap({ process: { name }, term }: SimDuties, other: SimDuties): void {
+  #checkOverlap({ process: { name }, term }: CheckedDuties, other: CheckedDuties): void {
     const { process } = other;
     if (!process.isAlive || (!other.isWriting && !other.isStarting)) return;
     if (this.#provesDeath) this.fail(3, `${name} starts under ${term}, ${process.name} works under ${other.term}`);
@@ -73,7 +85,7 @@ export class Checker {
     this.readTerm = Math.max(this.readTerm, term);
   }
 
-  wrote(writer: SimDuties, term: number, isAccepted: boolean): void {
+  wrote(writer: CheckedDuties, term: number, isAccepted: boolean): void {
     if (!isAccepted) this.refusedWrites++;
     else if (term < this.readTerm)
       this.fail(2, `the sink takes a write of ${writer.process.name} under ${term} after ${this.readTerm} has read`);

@@ -102,9 +102,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'a cut that fails is not repeated',
     kind: 'kernel',
     breaks: [3, 4, 6],
-    edits: [
-      edit('elector.ts', "        logger.error('cut_failed'", "        return;\n        logger.error('cut_failed'"),
-    ],
+    edits: [edit('cut.ts', "      logger.error('cut_failed'", "      return;\n      logger.error('cut_failed'")],
   },
   {
     name: 'two tries at once',

@@ -2,7 +2,7 @@
 import type { DemoteReport, NodeDuties } from '../../core/contracts/cluster.ts';
 import { TandemError } from '../../core/errors.ts';
 import type { Random } from '../../core/ports/random.ts';
-import type { Checker } from './checker.fixture.ts';
+import type { CheckedDuties, Checker } from './checker.fixture.ts';
 import type { Scheduler, SimProcess } from './scheduler.fixture.ts';
 
 /** What stores: it compares the term of each write with the highest that was claimed. */
@@ -59,7 +59,7 @@ export interface SimDutiesParts {
 const WRITE_MS_MAX = 300;
 const WARM_UP_MS_MAX = 200;
 
-export class SimDuties implements NodeDuties {
+export class SimDuties implements NodeDuties, CheckedDuties {
   readonly process: SimProcess;
   readonly holdsUntilMs: () => number;
   readonly #parts: SimDutiesParts;
@@ -69,7 +69,6 @@ export class SimDuties implements NodeDuties {
   isStarting = false;
   isWriting = false;
   isQuiesced = false;
-  /** It, or its workers, stood still while under the term. */
   wasStopped = false;
   underWay: Transition | undefined;
   #run = 0;

@@ -43,12 +43,19 @@ export class SimNetwork {
   readonly #endpoints = new Map<string, Endpoint>();
   readonly #links = new Map<string, Link>();
   /** How long a message travels at most. */
-  delayMsMax: number = LINK_MS_MAX;
+  #delayMsMax = LINK_MS_MAX;
+  /** The longest that it ever was in this run: what was sent then may still be on its way. */
+  slowestMs = LINK_MS_MAX;
 
   constructor(scheduler: Scheduler, random: Random, fence: Fence) {
     this.#scheduler = scheduler;
     this.#random = random;
     this.#fence = fence;
+  }
+
+  set delayMsMax(delayMs: number) {
+    this.#delayMsMax = delayMs;
+    this.slowestMs = Math.max(this.slowestMs, delayMs);
   }
 
   join(process: SimProcess): PeerNetwork {
@@ -144,7 +151,7 @@ export class SimNetwork {
     const { facts, process } = speaker;
     const link = this.#link(process.name, listener.process.name);
     if (facts === undefined || !process.isAlive || !link.isUp) return;
-    link.arrivalMs = Math.max(link.arrivalMs, this.#scheduler.nowMs + this.#delayMs(this.delayMsMax));
+    link.arrivalMs = Math.max(link.arrivalMs, this.#scheduler.nowMs + this.#delayMs(this.#delayMsMax));
     this.#scheduler.at(link.arrivalMs, listener.process, () => {
       const before = listener.views.get(process.name);
       const sinceMs = before?.facts.holder === facts.holder ? before.sinceMs : this.#scheduler.nowMs;
@@ -190,10 +197,10 @@ export class SimNetwork {
       if (asked === undefined || !asked.process.isAlive) return lost();
       const reply = (settle: () => void): void => {
         if (!this.#link(name, asker.process.name).isUp) return;
-        this.#scheduler.after(this.#delayMs(this.delayMsMax), asker.process, settle);
+        this.#scheduler.after(this.#delayMs(this.#delayMsMax), asker.process, settle);
       };
       if (!this.#link(asker.process.name, name).isUp) return;
-      this.#scheduler.after(this.#delayMs(this.delayMsMax), asked.process, () => {
+      this.#scheduler.after(this.#delayMs(this.#delayMsMax), asked.process, () => {
         asked.answer?.(request).then(
           (result) => reply(() => resolve(result)),
           (error) => reply(() => reject(asTandemError(error))),

@@ -245,7 +245,7 @@ export class World {
     if (node !== undefined) {
       const isHolder = this.leases.wasHolder(holder, FENCE_LAG_MS);
       const isSilent =
-        this.#isTroubled(node) || scheduler.nowMs - node.troubledUntilMs < FENCE_LAG_MS + this.network.delayMsMax;
+        this.#isTroubled(node) || scheduler.nowMs - node.troubledUntilMs < FENCE_LAG_MS + this.network.slowestMs;
       checker.fencing(observer, node.process, isHolder, isSilent);
     }
     await wait(this.between(0.5, FENCE_MS_MAX));

@@ -10,6 +10,8 @@ export type Role = 'active' | 'standby';
 
 /** What a node says of itself, to its peers and to people. Plain data. */
 export interface NodeFacts {
+  /** Rises with each change of what this incarnation says: what it said later counts, whichever way brings it first. */
+  readonly serial: number;
   readonly name: string;
   /** `name/incarnation`: as a holder of leases. */
   readonly holder: string;
