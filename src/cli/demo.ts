@@ -122,7 +122,7 @@ function obeySignals(run: DemoRun, show: Closable): Closable {
   let firstMs: number | undefined;
   const end = (code: number): void => {
     show.close();
-    run.killNow();
+    run.abandon();
     process.exit(code);
   };
   const interrupted = (): void => {

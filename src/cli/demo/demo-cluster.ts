@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { TandemError } from '../../core/errors.ts';
-import { DemoNode } from './demo-node.ts';
+import { DemoNode, type UnaskedEnd } from './demo-node.ts';
 import { ProcessGuard } from './process-guard.ts';
 import { waitUntil } from './wait-until.ts';
 
@@ -26,8 +26,8 @@ export interface DemoClusterOptions {
   /** For configs and logs, and `data/` in it. */
   readonly folder: string;
   readonly nodes: number;
-  /** A node ended that nobody had harmed. It is started again. */
-  readonly onEndedByItself: (node: string, how: string) => void;
+  /** A node ended that nobody here had harmed. It is started again. */
+  readonly onEndedUnasked: (node: string, end: UnaskedEnd) => void;
 }
 
 export class DemoCluster {
@@ -43,7 +43,7 @@ export class DemoCluster {
   }
 
   constructor(options: DemoClusterOptions, httpPort: number, linesPort: number, adminPorts: readonly number[]) {
-    const { program, folder, onEndedByItself } = options;
+    const { program, folder, onEndedUnasked } = options;
     const guard = new ProcessGuard();
     this.url = `http://127.0.0.1:${httpPort}`;
     this.linesPort = linesPort;
@@ -53,9 +53,9 @@ export class DemoCluster {
       writeFileSync(configFile, configText(httpPort, linesPort, adminPort));
       const node: DemoNode = new DemoNode({
         ...{ program, name, configFile, logFile: join(folder, `${name}.log`), adminPort, guard },
-        onEndedByItself: (how) => {
+        onEndedUnasked: (end) => {
           if (this.#isEnding) return;
-          onEndedByItself(name, how);
+          onEndedUnasked(name, end);
           node.start();
         },
       });

@@ -11,8 +11,15 @@ export interface DemoNodeOptions {
   readonly logFile: string;
   readonly adminPort: number;
   readonly guard: ProcessGuard;
-  /** It ended, and nobody had harmed it. */
-  readonly onEndedByItself: (how: string) => void;
+  /** It ended, and nobody here had harmed it. */
+  readonly onEndedUnasked: (end: UnaskedEnd) => void;
+}
+
+export interface UnaskedEnd {
+  /** For people: exit code, signal or error. */
+  readonly how: string;
+  /** By SIGKILL: the other nodes took it for hung, or the system was out of memory. */
+  readonly isByForce: boolean;
 }
 
 /** running: started, and not harmed since. */
@@ -40,7 +47,7 @@ export class DemoNode {
 
   start(): void {
     if (this.condition !== 'down') return;
-    const { program, name, configFile, logFile, guard, onEndedByItself } = this.#options;
+    const { program, name, configFile, logFile, guard, onEndedUnasked } = this.#options;
     const log = openSync(logFile, 'a');
     const args = [program, 'up', '--config', configFile, '--name', name];
     // The channel tells the node when this process dies. In a group of its own: Ctrl-C does not reach it.
@@ -51,7 +58,7 @@ export class DemoNode {
     this.condition = 'running';
     if (child.pid !== undefined) guard.watch(child.pid);
     let isOver = false;
-    const ended = (how: string): void => {
+    const ended = (how: string, isByForce = false): void => {
       if (isOver) return;
       isOver = true;
       const wasRunning = this.condition === 'running';
@@ -60,10 +67,10 @@ export class DemoNode {
         signalGroup(child.pid, 'SIGKILL');
         guard.forget(child.pid);
       }
-      if (wasRunning) onEndedByItself(how);
+      if (wasRunning) onEndedUnasked({ how, isByForce });
     };
     child.on('error', (error) => ended(error.message));
-    child.on('exit', (code, signal) => ended(signal === null ? `exit code ${code}` : signal));
+    child.on('exit', (code, signal) => ended(signal ?? `exit code ${code}`, signal === 'SIGKILL'));
   }
 
   /** SIGKILLs all its processes. */

@@ -8,7 +8,7 @@ import { join, resolve } from 'node:path';
 import { asTandemError, TandemError } from '../../core/errors.ts';
 import { seededRandom } from '../../core/ports/random.ts';
 import { DemoCluster, TOPIC } from './demo-cluster.ts';
-import type { DemoNode } from './demo-node.ts';
+import type { DemoNode, UnaskedEnd } from './demo-node.ts';
 import type { DemoNodeView, DemoView } from './demo-view.ts';
 import { FaultDrill } from './fault-drill.ts';
 import { NodeWatch } from './node-watch.ts';
@@ -39,6 +39,8 @@ export interface DemoResult extends Proof {
   readonly seed: number;
   readonly nodes: number;
   readonly recordsPerSecond: number;
+  /** What happened beside the faults and harmed nothing. */
+  readonly notices: readonly string[];
   /** From the first record to the last fault's end. */
   readonly elapsedMs: number;
   /** Of the data, configs and logs; null: removed. */
@@ -62,6 +64,7 @@ export class DemoRun {
   readonly #events: DemoEvents;
   readonly #early = new AbortController();
   readonly #problems: string[] = [];
+  readonly #notices: string[] = [];
   readonly #terms = new TermWatch();
   #cluster: DemoCluster | undefined;
   #watch: NodeWatch | undefined;
@@ -100,6 +103,12 @@ export class DemoRun {
     this.#early.abort();
   }
 
+  /** The user wants no proof: all nodes end at once, and nobody needs the folder. */
+  abandon(): void {
+    this.killNow();
+    this.#removeFolder();
+  }
+
   /** For the end of this process: nothing that it started outlives it. */
   killNow(): void {
     this.#cluster?.killNow();
@@ -131,7 +140,7 @@ export class DemoRun {
       longestPauseMs: takeovers?.longestPauseMs ?? 0,
       faults: takeovers?.faults ?? [],
       summaries: summaries(takeovers?.faults ?? []),
-      problems: this.#problems,
+      problems: [...this.#notices, ...this.#problems],
     };
   }
 
@@ -150,7 +159,7 @@ export class DemoRun {
     const { program, nodes } = this.#plan;
     this.#cluster = await DemoCluster.create({
       ...{ program, folder: this.folder, nodes },
-      onEndedByItself: (name, how) => this.#problem(`node ${name} ended by itself (${how}): see ${name}.log`),
+      onEndedUnasked: (name, end) => this.#endedUnasked(name, end),
     });
     this.#cluster.start();
     const watch = new NodeWatch(this.#cluster.nodes, (...answer) => this.#terms.active(...answer));
@@ -222,12 +231,25 @@ export class DemoRun {
     const isKept = named !== null || !proof.isProven;
     if (!isKept) this.#removeFolder();
     const folder = isKept ? this.folder : null;
-    return { ...proof, seed, nodes, recordsPerSecond, elapsedMs: Math.round(this.#elapsedMs ?? 0), folder };
+    const notices = this.#notices;
+    return { ...proof, seed, nodes, recordsPerSecond, notices, elapsedMs: Math.round(this.#elapsedMs ?? 0), folder };
   }
 
   /** Unless the user named it. */
   #removeFolder(): void {
-    if (this.#plan.folder === null) rmSync(this.folder, { recursive: true, force: true, maxRetries: 10 });
+    if (this.#plan.folder === null)
+      rmSync(this.folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
+  }
+
+  /** Ended by force it has only lost its place, as on any machine that is too busy; what that did to the records, the proof tells. */
+  #endedUnasked(name: string, { how, isByForce }: UnaskedEnd): void {
+    if (!isByForce) {
+      this.#problem(`node ${name} ended by itself (${how}): see ${name}.log`);
+      return;
+    }
+    const notice = `node ${name} was ended unasked: silent for too long, or the system is out of memory`;
+    this.#notices.push(notice);
+    this.#events.onProblem(notice);
   }
 
   #problem(problem: string): void {

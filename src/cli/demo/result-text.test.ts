@@ -17,6 +17,7 @@ const PROVEN: DemoResult = {
     hang: { count: 2, takeoverMs: { median: 1085.5, worst: 1102 }, pauseMs: { median: 1086, worst: 1103 } },
   },
   faults: [],
+  notices: [],
   ...{ seed: 42, nodes: 3, recordsPerSecond: 2000, elapsedMs: 61_000, folder: null },
 };
 
@@ -51,8 +52,17 @@ Tandem demo  3 nodes, 0 faults in 01:01, seed 42
 
 test('what went wrong is named, and where to look', () => {
   const breaches = Array.from({ length: 20 }, (_, i) => `breach ${i + 1}`);
-  const said = text({ ...PROVEN, isProven: false, lost: 3, phantom: 1, breaches, folder: 'place' });
+  const said = text({
+    ...PROVEN,
+    isProven: false,
+    lost: 3,
+    phantom: 1,
+    breaches,
+    folder: 'place',
+    notices: ['node a was ended'],
+  });
   assert.match(said, /lost +3 +acked and not stored/);
+  assert.match(said, /^ {2}node a was ended$/m);
   assert.match(said, /phantom +1 +delivered and not stored/);
   assert.match(
     said,

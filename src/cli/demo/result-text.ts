@@ -10,7 +10,7 @@ const CELL_WIDTH = 11;
 const BREACHES_SHOWN = 12;
 
 export function resultText(result: DemoResult, paint: Paint): string {
-  const { elapsedMs, nodes, faults, seed, unanswered, breaches, folder, isProven } = result;
+  const { elapsedMs, nodes, faults, seed, unanswered, breaches, notices, folder, isProven } = result;
   const lines = [
     `${paint('bold', 'Tandem demo')}  ${nodes} nodes, ${faults.length} ${faults.length === 1 ? 'fault' : 'faults'} in ${clock(elapsedMs)}, seed ${seed}`,
     '',
@@ -21,6 +21,8 @@ export function resultText(result: DemoResult, paint: Paint): string {
     '',
     ...takeoverLines(result, paint),
     '',
+    ...notices.map((notice) => paint('yellow', `  ${notice}`)),
+    ...(notices.length === 0 ? [] : ['']),
     ...breaches.slice(0, BREACHES_SHOWN).map((breach) => paint('red', `  ${breach}`)),
     ...(breaches.length > BREACHES_SHOWN ? [`  and ${breaches.length - BREACHES_SHOWN} more: --json prints all`] : []),
     ...(breaches.length === 0 ? [] : ['']),
