@@ -14,9 +14,14 @@ import { type OpenNodeStore, openEmbeddedNodeStore, openMemoryNodeStore } from '
 /** What a worker has of the store before it has a slot: no right to anything. */
 export interface PreparedEngine {
   /** Recovers what the slot owns, a front nothing; uses nothing of other slots. Once. */
-  take(slot: WorkerSlot, logger: Logger): Promise<OpenedEngine>;
-  /** For a worker that has nothing to do: makes `take` quick. Never rejects. */
+  recover(slot: WorkerSlot, logger: Logger): Promise<RecoveredEngine>;
+  /** For a worker that has nothing to do: makes the rest quick. Never rejects. */
   warmUp(signal: AbortSignal): Promise<void>;
+}
+
+export interface RecoveredEngine {
+  /** All slots are recovered. Once. */
+  open(): Promise<OpenedEngine>;
 }
 
 /** An engine may count. */
@@ -37,8 +42,10 @@ export const ENGINES: { readonly [kind in EngineKind]: EngineEntry } = {
       const hasFronts = cluster.mode === 'active-active';
       const prepared = await prepareEmbeddedEngine({ dataDir, limits, hasFronts, onFailed: endProcess });
       return {
-        take: (slot, logger) =>
-          slot.isFront ? prepared.front({ slots: slot.slots, logger }) : prepared.take({ slot, logger }),
+        recover: async (slot, logger) =>
+          slot.isFront
+            ? { open: () => prepared.front({ slots: slot.slots, logger }) }
+            : prepared.recover({ slot, logger }),
         async warmUp(signal) {
           const { warmUp } = await import('../engines/embedded/warm-up.ts');
           await warmUp(signal);
@@ -52,7 +59,7 @@ export const ENGINES: { readonly [kind in EngineKind]: EngineEntry } = {
       const { openMemoryEngine } = await import('../engines/memory/memory-engine.ts');
       const options = { clock: systemClock, random: systemRandom, limits };
       return {
-        take: ({ slot }) => Promise.resolve(openMemoryEngine({ ...options, member: `worker ${slot}` })),
+        recover: async ({ slot }) => ({ open: async () => openMemoryEngine({ ...options, member: `worker ${slot}` }) }),
         warmUp: () => Promise.resolve(),
       };
     },

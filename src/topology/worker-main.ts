@@ -12,7 +12,7 @@ import { runWorker, type WorkerBuilder } from '../supervisor/worker.ts';
 import { logLevel } from '../telemetry/log-level.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { buildWorker } from './build-worker.ts';
-import { ENGINES, type OpenedEngine, type PreparedEngine } from './engine-table.ts';
+import { ENGINES, type PreparedEngine, type RecoveredEngine } from './engine-table.ts';
 import { loadSecureContexts } from './tls-files.ts';
 import { warmUpWorker } from './warm-up-worker.ts';
 
@@ -24,7 +24,7 @@ class TandemWorker implements WorkerBuilder {
   #engine: PreparedEngine | undefined;
   readonly #taking = new AbortController();
   #secureContexts: readonly (SecureContext | undefined)[] = [];
-  #opened: { readonly slot: WorkerSlot; readonly engine: OpenedEngine; readonly logger: Logger } | undefined;
+  #recovered: { readonly slot: WorkerSlot; readonly recovered: RecoveredEngine; readonly logger: Logger } | undefined;
 
   async preload(given: unknown): Promise<void> {
     const config = given as TandemConfig;
@@ -45,13 +45,15 @@ class TandemWorker implements WorkerBuilder {
   async open(slot: WorkerSlot): Promise<void> {
     this.#taking.abort();
     const logger = createLogger({ level: logLevel(), base: { worker: slot.slot, term: slot.slotTerm } });
-    this.#opened = { slot, engine: await present(this.#engine).take(slot, logger), logger };
+    this.#recovered = { slot, recovered: await present(this.#engine).recover(slot, logger), logger };
   }
 
-  serve(health: () => Health, pausedConsumers: readonly string[]): Promise<WorkerRuntime> {
+  async serve(health: () => Health, pausedConsumers: readonly string[]): Promise<WorkerRuntime> {
     const config = present(this.#config);
     const secureContexts = this.#secureContexts;
-    return buildWorker({ ...present(this.#opened), config, health, secureContexts, pausedConsumers });
+    const { slot, recovered, logger } = present(this.#recovered);
+    const engine = await recovered.open();
+    return buildWorker({ config, slot, engine, logger, health, secureContexts, pausedConsumers });
   }
 }
 

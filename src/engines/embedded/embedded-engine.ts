@@ -12,10 +12,10 @@
  * of slots that are no more are recovered by those that are left, and a partition's older records lie wherever they were written.
  *
  * Opening has three phases. `prepareEmbeddedEngine` does what needs no slot, so that a process can wait for one and take it in milliseconds; it
- * has no right to anything, writes nothing that another process reads, and costs nothing but memory while it waits. `take` locks and
- * recovers the slot's own journals (recovery.ts). Then the slot takes up its partitions from the sealed segments of all
- * journals; that needs every slot's second phase done. So at the start of a node all slots open before the first one uses a record:
- * either through `afterRecovery`, or by waiting for all opens before the first use. A slot that is replaced later waits for nobody.
+ * has no right to anything, writes nothing that another process reads, and costs nothing but memory while it waits. `recover` locks and
+ * recovers the slot's own journals (recovery.ts). Then `open`: the slot takes up its partitions from the sealed segments of all
+ * journals. That needs every slot recovered, so a node opens its slots, or at least uses a record, when it has recovered all. A slot that is
+ * replaced later waits for nobody.
  *
  * Non-goals: replication, several nodes on one folder, network file systems.
  */
@@ -52,17 +52,27 @@ export type { EmbeddedEngine } from './opened-engine.ts';
 
 export interface PreparedEngine {
   /**
-   * Opens the engine of a slot. Once; if it fails nothing is left open. Errors: TANDEM_DATA_LOCKED, TANDEM_DATA_VERSION, TANDEM_DISK_FULL,
+   * Locks and recovers a slot. Once; if it fails nothing is left open. Errors: TANDEM_DATA_LOCKED, TANDEM_DATA_VERSION, TANDEM_DISK_FULL,
    * TANDEM_STORE_FAILED, TANDEM_TERM_FENCED.
    */
+  recover(options: TakeOptions): Promise<RecoveredSlot>;
+  /** `recover` and `open`, for a slot that has to wait for no other. */
   take(options: TakeOptions): Promise<EmbeddedEngine>;
   /**
-   * Opens an engine without a slot (front-engine.ts). Instead of `take`; if it fails nothing is left open. Errors: TANDEM_DISK_FULL,
+   * Opens an engine without a slot (front-engine.ts). Instead of `recover`; if it fails nothing is left open. Errors: TANDEM_DISK_FULL,
    * TANDEM_STORE_FAILED.
    */
   front(options: FrontOptions & Pick<PrepareOptions, 'logger'>): Promise<FrontEngine>;
-  /** For one that is not needed. Idempotent; nothing happens after `take` and `front`. */
+  /** For one that is not needed. Idempotent; nothing happens after the other calls. */
   close(): void;
+}
+
+export interface RecoveredSlot {
+  /**
+   * When all slots are recovered: opens the engine; from here on other processes reach it. Once; if it fails nothing is left open. Errors:
+   * TANDEM_DISK_FULL, TANDEM_STORE_FAILED.
+   */
+  open(): Promise<EmbeddedEngine>;
 }
 
 /** Gets ready to take a slot. Errors: TANDEM_DATA_VERSION, TANDEM_DISK_FULL, TANDEM_STORE_FAILED. */
@@ -106,7 +116,7 @@ class Preparation implements PreparedEngine {
     return this.#sealed.follow();
   }
 
-  async take(options: TakeOptions): Promise<EmbeddedEngine> {
+  async recover(options: TakeOptions): Promise<RecoveredSlot> {
     this.#use();
     const settings = { ...this.#settings, ...options };
     const opening = new SlotOpening(settings, {
@@ -115,13 +125,12 @@ class Preparation implements PreparedEngine {
       producers: this.#producers,
       sealed: this.#sealed,
     });
-    try {
-      return await opening.run();
-    } catch (error) {
-      await opening.undo();
-      this.#state.close();
-      throw error instanceof TandemError ? error : storeError(error);
-    }
+    await opening.recover();
+    return opening;
+  }
+
+  async take(options: TakeOptions): Promise<EmbeddedEngine> {
+    return (await this.recover(options)).open();
   }
 
   async front(options: FrontOptions & Pick<PrepareOptions, 'logger'>): Promise<FrontEngine> {
@@ -154,11 +163,13 @@ interface Parts {
   readonly sealed: SealedSegments;
 }
 
-/** Locks and recovers a slot's journal and those of slots that are no more. */
-class SlotOpening {
+/** Of a slot's journal and those of slots that are no more. */
+class SlotOpening implements RecoveredSlot {
   readonly #settings: Settings;
   readonly #parts: Parts;
   readonly #locks: ExclusiveLock[] = [];
+  readonly #unsealed: UnsealedSegment[] = [];
+  readonly #report: RecoveryReport = { segments: 0, batches: 0, scannedBytes: 0, tornTails: 0, damages: 0 };
   #supply: SegmentSupply | undefined;
 
   constructor(settings: Settings, parts: Parts) {
@@ -166,7 +177,27 @@ class SlotOpening {
     this.#parts = parts;
   }
 
-  async run(): Promise<EmbeddedEngine> {
+  recover(): Promise<void> {
+    return this.#orUndo(() => this.#recover());
+  }
+
+  open(): Promise<EmbeddedEngine> {
+    return this.#orUndo(() => this.#open());
+  }
+
+  /** If `action` fails, gives back what was taken. */
+  async #orUndo<T>(action: () => Promise<T>): Promise<T> {
+    try {
+      return await action();
+    } catch (error) {
+      await this.#supply?.close().catch(() => {});
+      for (const lock of this.#locks) lock.release();
+      this.#parts.state.close();
+      throw error instanceof TandemError ? error : storeError(error);
+    }
+  }
+
+  async #recover(): Promise<void> {
     const { clock, disk, dataDir, logger, slot } = this.#settings;
     const { state, topics } = this.#parts;
     const startMs = clock.monotonicMs();
@@ -174,38 +205,30 @@ class SlotOpening {
     state.raiseTerm(slot.slotTerm);
     topics.refresh();
     disk.makeFolderSync(journalFolder(dataDir, slot.slot));
-    const report: RecoveryReport = { segments: 0, batches: 0, scannedBytes: 0, tornTails: 0, damages: 0 };
-    const { recovery, supply } = await this.#lockOwn(report);
+    const own = await this.#lockOwn();
     publishSlots(state, slot.slots);
     const lockedMs = clock.monotonicMs();
-    const unsealed: UnsealedSegment[] = [...recovery.run()];
+    this.#unsealed.push(...own.run());
     for (const journal of journalsOf(disk, dataDir)) {
       if (journal === slot.slot || journalOwner(journal, slot.slots) !== slot.slot) continue;
-      unsealed.push(...(await this.#lock(journal, report)).run());
+      this.#unsealed.push(...(await this.#lock(journal)).run());
     }
-    const recoveredMs = clock.monotonicMs();
-    await this.#settings.afterRecovery?.();
-    topics.refresh();
-    await supply.ready();
-    const foundation = { ...this.#parts, locks: this.#locks, supply, unsealed, report };
-    const engine = new OpenedEngine(this.#settings, foundation);
-    const spent = (from: number, to: number): number => Math.round((to - from) * 100) / 100;
-    const recoveryMs = spent(lockedMs, recoveredMs);
-    const ms = { lockMs: spent(startMs, lockedMs), recoveryMs, openMs: spent(recoveredMs, clock.monotonicMs()) };
-    logger.info('slot_taken', { ...report, ...ms });
-    return engine;
+    const lockMs = roundedMs(lockedMs - startMs);
+    logger.info('slot_recovered', { ...this.#report, lockMs, recoveryMs: roundedMs(clock.monotonicMs() - lockedMs) });
   }
 
-  /** Gives back what was taken. */
-  async undo(): Promise<void> {
-    await this.#supply?.close().catch(() => {});
-    for (const lock of this.#locks) lock.release();
+  async #open(): Promise<EmbeddedEngine> {
+    const supply = this.#supply as SegmentSupply;
+    this.#parts.topics.refresh();
+    await supply.ready();
+    const found = { unsealed: this.#unsealed, report: this.#report };
+    return new OpenedEngine(this.#settings, { ...this.#parts, ...found, locks: this.#locks, supply });
   }
 
   /** The segment in which the journal goes on is made while the earlier ones are read. */
-  async #lockOwn(report: RecoveryReport): Promise<{ recovery: JournalRecovery; supply: SegmentSupply }> {
+  async #lockOwn(): Promise<JournalRecovery> {
     const { dataDir, slot } = this.#settings;
-    const recovery = await this.#lock(slot.slot, report);
+    const recovery = await this.#lock(slot.slot);
     const supply = new SegmentSupply({
       ...this.#settings,
       ...slot,
@@ -215,13 +238,15 @@ class SlotOpening {
     });
     this.#supply = supply;
     supply.prepare();
-    return { recovery, supply };
+    return recovery;
   }
 
-  async #lock(journal: number, report: RecoveryReport): Promise<JournalRecovery> {
+  async #lock(journal: number): Promise<JournalRecovery> {
     const { clock, dataDir, lockWaitMs, slot } = this.#settings;
     const folder = journalFolder(dataDir, journal);
     this.#locks.push(await acquireExclusiveLock(join(folder, 'lock'), { waitMs: lockWaitMs, clock }));
-    return new JournalRecovery({ ...this.#settings, ...this.#parts, ...slot }, folder, journal, report);
+    return new JournalRecovery({ ...this.#settings, ...this.#parts, ...slot }, folder, journal, this.#report);
   }
 }
+
+const roundedMs = (ms: number): number => Math.round(ms * 100) / 100;

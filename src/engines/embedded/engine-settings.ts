@@ -42,8 +42,6 @@ export interface TakeOptions {
   readonly slot: Pick<WorkerSlot, 'slot' | 'slots' | 'slotTerm'>;
   /** Instead of the one that was prepared with: it knows the slot. */
   readonly logger?: Logger;
-  /** Awaited after this slot's journals are recovered and before anything else. */
-  readonly afterRecovery?: () => Promise<void>;
 }
 
 export type EmbeddedEngineOptions = PrepareOptions & TakeOptions;

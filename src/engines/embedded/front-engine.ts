@@ -7,7 +7,7 @@
  * are rejected with TANDEM_OWNER_UNAVAILABLE. Appends go under the owner's term: who has lost that answers none.
  *
  * Owners may come with another number of slots, so that partitions change hands. The front looks for that every `topicsIntervalMs`, and takes
- * its watches along; what is asked of the wrong owner meanwhile is refused there with TANDEM_OWNER_UNAVAILABLE.
+ * its watches along; what is in hand then, and what is asked of the wrong owner before, is rejected with TANDEM_OWNER_UNAVAILABLE.
  */
 import type { Engine, RecordStore, TopicCatalog } from '../../core/contracts/engine.ts';
 import type { MetricSample, MetricSource } from '../../core/contracts/telemetry.ts';
@@ -125,11 +125,13 @@ interface Watch {
 class FrontRecords {
   readonly store: RecordStore;
   readonly #records: EmbeddedRecordStore;
+  readonly #peers: Peers;
   readonly #watches = new Set<Watch>();
   #slots: number;
 
   constructor(slots: number, peers: Peers, state: StateDatabase, topics: Topics) {
     this.#slots = slots;
+    this.#peers = peers;
     const slotsNow = (): number => this.#slots;
     this.#records = new EmbeddedRecordStore({
       local: undefined,
@@ -158,8 +160,8 @@ class FrontRecords {
   follow(slots: number): void {
     if (slots === this.#slots) return;
     this.#slots = slots;
+    this.#peers.giveUp();
     for (const watch of this.#watches) {
-      watch.stop();
       watch.stop = this.#records.watch(watch.place, watch.wake);
     }
   }

@@ -112,11 +112,20 @@ export class PeerClient implements OwnerStore {
     return new Promise((resolve) => this.#whenIdle.push(resolve));
   }
 
+  /** Its slot is no more, or not where it was. */
+  giveUp(): void {
+    this.#end(this.#unavailable());
+  }
+
   close(): void {
+    this.#end(new TandemError('TANDEM_DRAINING'));
+  }
+
+  #end(error: TandemError): void {
     this.#isClosed = true;
     this.#watches.clear();
     this.#outage?.cancel();
-    this.#rejectAll(new TandemError('TANDEM_DRAINING'));
+    this.#rejectAll(error);
     this.#socket?.destroy();
   }
 

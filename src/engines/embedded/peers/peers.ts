@@ -48,6 +48,12 @@ export class Peers {
     return client;
   }
 
+  /** Other processes have the slots now: what was asked is rejected with TANDEM_OWNER_UNAVAILABLE, and watches end. */
+  giveUp(): void {
+    for (const client of this.#clients.values()) client.giveUp();
+    this.#clients.clear();
+  }
+
   /** Resolves when what this process has asked and what it was asked is answered; nothing new is taken. */
   async drain(): Promise<void> {
     await Promise.all([...this.#clients.values()].map((client) => client.idle()));
