@@ -26,10 +26,24 @@ export class KeeperDuties implements NodeDuties {
     const { keeper, store, grant, beforeServing } = this.#options;
     const right = grant();
     if (right === undefined) throw new TandemError('TANDEM_TERM_FENCED', { detail: 'the lease is lost' });
-    await store.claim(term);
+    // Nobody need wait until they are gone: what they can still do, the claim refuses; what they still hold, the next step waits for.
+    const ended = store.endDead();
+    ended.catch(() => {});
+    store.claim(term);
     await beforeServing();
     keeper.start();
     await keeper.activate({ nodeTerm: term, issueTerm: () => store.leases.issueTerm(right) });
+    await this.#cutUnless(ended);
+  }
+
+  /** What a dead node has left must not outlive the takeover. */
+  async #cutUnless(ended: Promise<void>): Promise<void> {
+    try {
+      await ended;
+    } catch (error) {
+      await this.cut('processes of a dead node do not end');
+      throw error;
+    }
   }
 
   /** What does not end in time is cut off by `demote`, and delivered again by whoever is active then. */

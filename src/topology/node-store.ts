@@ -26,12 +26,9 @@ export interface NodeStore {
   readonly roll: ProcessRoll | undefined;
   /** As they were at the latest claim. */
   readonly pauses: ConsumerPauses;
-  /**
-   * For a new active, before it reads anything: ends what dead nodes have left running, claims the term, then reads what the keeper needs.
-   * Errors: TANDEM_TERM_FENCED, TANDEM_PEER_LOST (what a dead node left does not end), TANDEM_DISK_FULL, TANDEM_STORE_FAILED.
-   */
-  claim(term: number): Promise<void>;
-  /** Ends what dead nodes have left running. Errors: TANDEM_PEER_LOST (it does not end). */
+  /** For a new active, before anything is read: claims the term, then reads what the keeper needs. Errors: as Engine.claim. */
+  claim(term: number): void;
+  /** Ends what dead nodes have left running, by force and at once; resolves when it is gone. Errors: TANDEM_PEER_LOST (it does not end). */
   endDead(): Promise<void>;
   /** Why nothing can be stored; undefined: it can. */
   problem(): Promise<string | undefined>;
@@ -66,8 +63,7 @@ export const openEmbeddedNodeStore: OpenNodeStore = async (config, logger) => {
     return {
       ...{ holder: holderOf(self), leases, provesDeath: true, peers: links, roll, pauses },
       endDead: () => endDead(registry, leases, self, logger),
-      async claim(term) {
-        await endDead(registry, leases, self, logger);
+      claim(term) {
         state.claim(term);
         pauses.reload();
       },
@@ -102,11 +98,13 @@ async function endEarlier(registry: NodeRegistry, self: NodeId, logger: Logger):
 
 /** Processes of all nodes whose keeper is dead. */
 async function endDead(registry: NodeRegistry, leases: LeaseStore, self: NodeId, logger: Logger): Promise<void> {
-  for (const node of registry.list()) {
-    if (holderOf(node) === holderOf(self)) continue;
-    const holder = await leases.holder(nameLease(node.name));
-    if (holder?.holder !== holderOf(node)) await endNode(registry, node, logger);
-  }
+  const others = registry.list().filter((node) => holderOf(node) !== holderOf(self));
+  await Promise.all(
+    others.map(async (node) => {
+      const holder = await leases.holder(nameLease(node.name));
+      if (holder?.holder !== holderOf(node)) await endNode(registry, node, logger);
+    }),
+  );
 }
 
 async function endNode(registry: NodeRegistry, node: NodeId, logger: Logger): Promise<void> {
@@ -126,7 +124,7 @@ export const openMemoryNodeStore: OpenNodeStore = async ({ name, limits }) => {
   );
   return {
     ...{ holder, leases, provesDeath: true, peers: NO_PEERS, roll: undefined, pauses },
-    claim: () => Promise.resolve(),
+    claim() {},
     endDead: () => Promise.resolve(),
     problem: () => Promise.resolve(undefined),
     close: () => Promise.resolve(),
