@@ -16,7 +16,7 @@
  * Non-goals: sockets, processes, records. Whatever writes under a term is fenced at the sinks besides (Engine.claim); this code makes
  * two actives rare and short, the sinks make them harmless.
  */
-import type { NodeFacts, PeerEvent, PeerRequest, PeerView, SwitchoverReport } from '../core/contracts/cluster.ts';
+import type { NodeFacts, PeerEvent, PeerView, SwitchoverReport } from '../core/contracts/cluster.ts';
 import type { LeaseGrant } from '../core/contracts/engine.ts';
 import { asTandemError, TandemError } from '../core/errors.ts';
 import { delay } from '../core/ports/clock.ts';
@@ -98,7 +98,7 @@ export class Elector {
   async start(): Promise<void> {
     const { peers, isAlone } = this.#options;
     peers.onEvent((event) => this.#onPeerEvent(event));
-    peers.onRequest((request) => this.#answer(request));
+    peers.onRequest((request) => this.#switchover.answer(request));
     this.#standing.publish(true);
     if (isAlone === true) return this.#startAlone();
     this.#candidacy.resume();
@@ -181,7 +181,10 @@ export class Elector {
   #onPeerEvent({ kind, peer }: PeerEvent): void {
     if (this.#standing.phase === 'stopped') return;
     if (kind === 'changed') this.#observe(peer);
-    else this.#onPeerLost(peer);
+    else {
+      this.#book.lost(peer.facts.name, peer.facts.holder);
+      this.#candidacy.peerLost(peer.facts.name);
+    }
   }
 
   #refresh(): void {
@@ -211,11 +214,6 @@ export class Elector {
     this.#switchover.sawActive(facts);
   }
 
-  #onPeerLost({ facts }: PeerView): void {
-    this.#book.lost(facts.name, facts.holder);
-    this.#candidacy.peerLost(facts.name);
-  }
-
   #activePlace(): ActivePlace {
     return {
       standing: this.#standing,
@@ -236,11 +234,6 @@ export class Elector {
       },
       attempt: () => this.#attempt,
     };
-  }
-
-  async #answer(request: PeerRequest): Promise<unknown> {
-    if (request.kind === 'switchover') return this.#switchover.here(request.to, request.timeoutMs);
-    return this.#switchover.prepare(request.from, request.timeoutMs);
   }
 
   // ---------------------------------------------------------------- becoming active

@@ -9,7 +9,7 @@
  *
  * Each step has its share of the time, so that a slow one leaves enough for the target to begin. The lease may be lost at any of them.
  */
-import type { DemoteReport, NodeFacts, SwitchoverReport } from '../core/contracts/cluster.ts';
+import type { DemoteReport, NodeFacts, PeerRequest, SwitchoverReport } from '../core/contracts/cluster.ts';
 import { asTandemError, TandemError } from '../core/errors.ts';
 import { delay, type Timer } from '../core/ports/clock.ts';
 import type { Candidacy } from './candidacy.ts';
@@ -90,8 +90,13 @@ export class Switchover {
     return answer as SwitchoverReport;
   }
 
+  async answer(request: PeerRequest): Promise<unknown> {
+    if (request.kind === 'switchover') return this.here(request.to, request.timeoutMs);
+    return this.#prepare(request.from, request.timeoutMs);
+  }
+
   /** As the target: resolves when this node is ready, and from then on wants the lease at once. Errors: TANDEM_SWITCHOVER_REFUSED. */
-  async prepare(from: string, timeoutMs: number): Promise<void> {
+  async #prepare(from: string, timeoutMs: number): Promise<void> {
     const { clock, timers, self } = this.#options;
     const { standing, candidacy } = this.#place;
     const untilMs = clock.monotonicMs() + timeoutMs;

@@ -6,7 +6,6 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import type { runSeed } from './run-seed.fixture.ts';
 import type { StoreKind } from './world.fixture.ts';
 
 interface Edit {
@@ -228,16 +227,17 @@ export const MUTANTS: readonly Mutant[] = [
 
 const SOURCE = join(import.meta.dirname, '..', '..');
 
-/** The simulation over a copy of the code with the edits made; `remove` deletes the copy. */
-export async function loadMutant({ edits }: Mutant): Promise<{ runSeed: typeof runSeed; remove: () => void }> {
+/** A copy of the code with the edits made: the thread that runs its seeds (seed-job.fixture.ts); `remove` deletes the copy. */
+export function copyMutant({ edits }: Mutant): { entry: URL; remove: () => void } {
   const folder = mkdtempSync(join(tmpdir(), 'tandem-mutant-'));
   const remove = (): void => rmSync(folder, { recursive: true, force: true });
   try {
     mkdirSync(join(folder, 'src'));
     for (const part of ['cluster', 'core']) cpSync(join(SOURCE, part), join(folder, 'src', part), { recursive: true });
     writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+    const cluster = join(folder, 'src', 'cluster');
     for (const { file, from, to } of edits) {
-      const path = join(folder, 'src', 'cluster', file);
+      const path = join(cluster, file);
       const text = readFileSync(path, 'utf8');
       if (text.split(from).length !== 2) throw new Error(`${file} has not exactly one place with: ${from}`);
       writeFileSync(
@@ -245,9 +245,7 @@ export async function loadMutant({ edits }: Mutant): Promise<{ runSeed: typeof r
         text.replace(from, () => to),
       );
     }
-    const url = pathToFileURL(join(folder, 'src', 'cluster', 'simulation', 'run-seed.fixture.ts')).href;
-    const loaded = (await import(url)) as { runSeed: typeof runSeed };
-    return { runSeed: loaded.runSeed, remove };
+    return { entry: pathToFileURL(join(cluster, 'simulation', 'seed-worker.fixture.ts')), remove };
   } catch (error) {
     remove();
     throw error;
