@@ -69,7 +69,7 @@ export class PublishStream {
   #sent = 0;
   #sentChars = 0;
   #countMax: number;
-  #retryTimer: ReturnType<typeof setTimeout> | undefined;
+  #pauseTimer: ReturnType<typeof setTimeout> | undefined;
   #deadlineTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(topic: string, producer: string, owner: StreamOwner) {
@@ -97,7 +97,7 @@ export class PublishStream {
 
   /** The parameters of the next `publish`, which is under way from now on; undefined: nothing to send now. */
   takeRequest(): string | undefined {
-    if (this.#sent > 0 || this.#retryTimer !== undefined) return undefined;
+    if (this.#sent > 0 || this.#pauseTimer !== undefined) return undefined;
     this.#skipSettled();
     const first = this.#waiting[this.#start];
     if (first === undefined) return undefined;
@@ -147,12 +147,17 @@ export class PublishStream {
     this.#sent = 0;
     if (error.retryable) {
       if (ELSEWHERE.includes(error.code)) this.#owner.leave(error);
-      else this.#retryLater();
+      else this.#sendLater(this.#backOff.next());
       return;
     }
-    if (count > 1) this.#countMax = count >> 1;
-    else this.#reject(this.#waiting[this.#start] as Waiting, error);
-    this.#owner.ready(this);
+    if (count > 1) {
+      this.#countMax = count >> 1;
+      this.#owner.ready(this);
+      return;
+    }
+    this.#reject(this.#waiting[this.#start] as Waiting, error);
+    // Whoever published it hears of it first, and can close the client before anything behind it is sent.
+    this.#sendLater(0);
   }
 
   /** Nobody knows: it goes again when there is a link. */
@@ -162,7 +167,7 @@ export class PublishStream {
 
   /** Everything that waits is rejected. */
   end(error: TandemClientError): void {
-    clearTimeout(this.#retryTimer);
+    clearTimeout(this.#pauseTimer);
     clearTimeout(this.#deadlineTimer);
     for (const record of this.#waiting) this.#reject(record, error);
     this.#waiting = [];
@@ -172,11 +177,11 @@ export class PublishStream {
 
   // -------------------------------------------------------------- inside
 
-  #retryLater(): void {
-    this.#retryTimer = setTimeout(() => {
-      this.#retryTimer = undefined;
+  #sendLater(delayMs: number): void {
+    this.#pauseTimer = setTimeout(() => {
+      this.#pauseTimer = undefined;
       this.#owner.ready(this);
-    }, this.#backOff.next());
+    }, delayMs);
   }
 
   #resolve(record: Waiting, receipt: PublishReceipt): void {
