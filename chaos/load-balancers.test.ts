@@ -23,7 +23,10 @@ for (const kind of ['haproxy', 'nginx'] as const)
     skip: missing(kind),
     timeout: 120_000 * ROUNDS,
   }, async (t) => {
-    const { drill } = await startDrill(t, kind, { count: 3, isProxied: false });
+    const { drill, cluster } = await startDrill(t, kind, { count: 3, isProxied: false });
+    const told = await cluster.told();
+    const standby = '503 standby, up drain\n';
+    assert.deepEqual(told.sort(), ['200 active, up ready 100%\n', standby, standby]);
     for (let round = 0; round < ROUNDS; round++)
       for (const fault of FAULTS) {
         const { pausesMs } = await drill.inflict(fault);

@@ -1,5 +1,6 @@
 /** Nodes of one data folder, each with ports of its own, as a load balancer on the same machine needs them. */
 import { writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { until } from '../../src/core/testing/until.ts';
 import { freePorts, NodeUnderTest } from '../node-under-test.ts';
@@ -24,15 +25,19 @@ export interface ClusterOptions {
   readonly isProxied: boolean;
 }
 
+type ClusterParts = Pick<BalancedCluster, 'nodes' | 'configPaths' | 'agentPorts' | 'front'>;
+
 export class BalancedCluster {
   readonly nodes: readonly NodeUnderTest[];
+  /** Of the nodes' agent-checks. */
+  readonly agentPorts: readonly number[];
   readonly configPaths: readonly string[];
   /** Free ports for a load balancer. */
   readonly front: FrontPorts;
 
   static async create(folder: string, { count, isProxied }: ClusterOptions): Promise<BalancedCluster> {
     const names = NAMES.slice(0, count);
-    const configPaths: string[] = [];
+    const [configPaths, agentPorts]: [string[], number[]] = [[], []];
     const nodes: NodeUnderTest[] = [];
     // All at once, or some would come twice.
     const free = await freePorts(3 + PORTS_PER_NODE * names.length);
@@ -41,6 +46,7 @@ export class BalancedCluster {
     for (const name of names) {
       const [http = 0, lines = 0, udp = 0, admin = 0, agent = 0] = free.splice(0, PORTS_PER_NODE);
       const configFile = `node-${name}.yaml`;
+      agentPorts.push(agent);
       configPaths.push(join(folder, configFile));
       const on = isProxied ? 'proxy=on' : 'proxy=off';
       const config = `name: ${name}
@@ -57,12 +63,13 @@ cluster: { mode: active-standby, heartbeatTimeoutMs: ${HEARTBEAT_TIMEOUT_MS}, mi
       const ports = { http, lines, udp, admin, frames: 0 };
       nodes.push(new NodeUnderTest({ name, folder, ports, configFile, outputFile: `node-${name}.log` }));
     }
-    return new BalancedCluster(nodes, configPaths, front);
+    return new BalancedCluster({ nodes, configPaths, agentPorts, front });
   }
 
-  constructor(nodes: readonly NodeUnderTest[], configPaths: readonly string[], front: FrontPorts) {
+  constructor({ nodes, configPaths, agentPorts, front }: ClusterParts) {
     this.nodes = nodes;
     this.configPaths = configPaths;
+    this.agentPorts = agentPorts;
     this.front = front;
   }
 
@@ -77,6 +84,18 @@ cluster: { mode: active-standby, heartbeatTimeoutMs: ${HEARTBEAT_TIMEOUT_MS}, mi
       },
       PATIENCE_MS,
     ) as Promise<NodeUnderTest>;
+  }
+
+  /** What each node tells a load balancer: the status of /readyz, the role in it, and the line of the agent-check. */
+  told(): Promise<string[]> {
+    return Promise.all(
+      this.nodes.map(async ({ ports }, i) => {
+        const response = await fetch(`http://127.0.0.1:${ports.admin}/readyz`);
+        const { role } = (await response.json()) as { readonly role: string };
+        const agent = await connect(this.agentPorts[i] as number, '127.0.0.1').toArray();
+        return `${response.status} ${role}, ${Buffer.concat(agent as Buffer[])}`;
+      }),
+    );
   }
 
   /** Asks any node for a planned switchover; resolves with its report. */

@@ -48,9 +48,7 @@ function defaults(limits: Limits, hasAgent: boolean): string {
     http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host tandem
     http-check expect status 200${agent}
     # A node that is down has its connections cut: those of a node that hangs would wait for nothing.
-    default-server inter 250ms fastinter 100ms downinter 100ms fall 2 rise 1 weight 100 on-marked-down shutdown-sessions
-    # A connection that a node refuses counts as a failed check, so that nobody waits for the next one.
-    default-server observe layer4 error-limit 1 on-error sudden-death`;
+    default-server inter 250ms fastinter 100ms downinter 100ms fall 2 rise 1 weight 100 on-marked-down shutdown-sessions`;
 }
 
 const idleMs = ({ idleTimeoutMs }: Limits): number => (idleTimeoutMs === 0 ? NEVER_MS : idleTimeoutMs + GRACE_MS);
