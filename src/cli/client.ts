@@ -43,7 +43,10 @@ export async function withClient<T>(
     },
   });
   try {
-    return await run(client);
+    const result = await run(client);
+    // A subscription ends with its client, without an error.
+    if (failure !== undefined) throw failure;
+    return result;
   } catch (thrown) {
     throw errorOf(failure ?? thrown);
   } finally {
