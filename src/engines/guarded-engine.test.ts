@@ -1,7 +1,15 @@
 /** The guard refuses misuse by callers and wrong answers of engines; each wrong answer here is one that some engine could give. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { AppendBatch, AppendResult, Engine, ReadResult, RecordStore } from '../core/contracts/engine.ts';
+import type {
+  AppendBatch,
+  AppendResult,
+  Engine,
+  LeaseGrant,
+  LeaseStore,
+  ReadResult,
+  RecordStore,
+} from '../core/contracts/engine.ts';
 import { BATCH_BYTES_MAX, BATCH_RECORDS_MAX, DEFAULT_LIMITS } from '../core/limits.ts';
 import { systemClock } from '../core/ports/clock.ts';
 import { seededRandom } from '../core/ports/random.ts';
@@ -185,4 +193,38 @@ test('nothing works after close, and watches are silent', async () => {
   await assert.rejects(engine.leases.holder('x'), closed);
   await assert.rejects(engine.identity(), closed);
   assert.throws(() => engine.store.watch(place, () => {}), closed);
+});
+
+test('a process that has claimed the store writes under no older term, whatever the engine would say', async () => {
+  const engine = openMemoryEngine({ clock: systemClock, random: seededRandom(1), limits: DEFAULT_LIMITS });
+  await engine.topics.ensure({ name: 't', partitions: 1, retentionMs: null, retentionBytes: null });
+  const guarded = guardEngine({ ...engine, claim: async () => {} });
+  await guarded.claim(7);
+  const fenced = { code: 'TANDEM_TERM_FENCED' };
+  const offset = { partition: 0, offset: 0, epoch: 'e' };
+  await assert.rejects(guarded.claim(6), fenced);
+  await assert.rejects(guarded.store.append({ ...place, set: setOf(1), term: 6 }), fenced);
+  await assert.rejects(guarded.store.claim(place, 6), fenced);
+  await assert.rejects(guarded.groups.commit('g', 't', offset, 6), fenced);
+  await guarded.store.append({ ...place, set: setOf(1), term: 7 });
+  await guarded.groups.commit('g', 't', offset, 7);
+  await assert.rejects(guarded.claim(0.5), { code: 'TANDEM_INTERNAL' });
+});
+
+test('a term that was issued before, or that is not above its grant, is refused', async () => {
+  const engine = openMemoryEngine({ clock: systemClock, random: seededRandom(1), limits: DEFAULT_LIMITS });
+  const terms = [9, 9, 10, 3];
+  const leases: LeaseStore = {
+    acquire: (name, holder, ttlMs) => engine.leases.acquire(name, holder, ttlMs),
+    renew: (grant, ttlMs) => engine.leases.renew(grant, ttlMs),
+    release: (grant) => engine.leases.release(grant),
+    holder: (name) => engine.leases.holder(name),
+    issueTerm: async () => terms.shift() as number,
+  };
+  const guarded = guardEngine({ ...engine, leases });
+  const grant = (await guarded.leases.acquire('x', 'a', 1000)) as LeaseGrant;
+  assert.equal(await guarded.leases.issueTerm(grant), 9);
+  await assert.rejects(guarded.leases.issueTerm(grant), broken);
+  assert.equal(await guarded.leases.issueTerm(grant), 10);
+  await assert.rejects(guarded.leases.issueTerm({ ...grant, term: 20 }), broken);
 });

@@ -41,7 +41,9 @@ export function guardEngine(inner: Engine): Engine {
     leases: guardLeases(inner.leases, gate),
     async claim(term) {
       requireTerm(term);
+      gate.requireCurrent(term);
       await gate.run(() => inner.claim(term));
+      gate.claimedTerm = Math.max(gate.claimedTerm, term);
     },
     identity: () => gate.run(() => inner.identity()),
     close: () => gate.close(() => inner.close()),
@@ -51,10 +53,17 @@ export function guardEngine(inner: Engine): Engine {
 /** Open until closed; turns whatever is thrown into a TandemError. */
 class Gate {
   isOpen = true;
+  /** The highest term that this process has claimed for the whole store. */
+  claimedTerm = 0;
   #closing: Promise<void> | undefined;
 
   requireOpen(): void {
     if (!this.isOpen) throw new TandemError('TANDEM_DRAINING', { detail: 'the engine is closed' });
+  }
+
+  /** Throws TANDEM_TERM_FENCED for a term below what this process has claimed. */
+  requireCurrent(term: number): void {
+    if (term < this.claimedTerm) throw fenced(term, this.claimedTerm);
   }
 
   async run<T>(work: () => Promise<T>): Promise<T> {
@@ -106,6 +115,7 @@ class GuardedStore implements RecordStore {
     this.#gate.requireOpen();
     this.#requirePlace(batch);
     requireBatch(batch);
+    if (batch.term !== undefined) this.#gate.requireCurrent(batch.term);
     const seen = this.#seenOf(batch);
     if (batch.term !== undefined && batch.term < seen.term) throw fenced(batch.term, seen.term);
     const call = ++seen.calls;
@@ -168,6 +178,7 @@ class GuardedStore implements RecordStore {
     this.#gate.requireOpen();
     this.#requirePlace(place);
     requireTerm(term);
+    this.#gate.requireCurrent(term);
     const seen = this.#seenOf(place);
     if (term < seen.term) throw fenced(term, seen.term);
     await this.#gate.run(() => this.#store.claim(place, term));
@@ -303,6 +314,7 @@ function guardGroups(inner: GroupStore, gate: Gate): GroupStore {
     },
     async commit(group: string, topic: string, offset: CommittedOffset, term: number) {
       requireTerm(term);
+      gate.requireCurrent(term);
       if (!isCount(offset.offset)) throw new TandemError('TANDEM_POSITION_MALFORMED', { detail: 'offset' });
       if (!isCount(offset.partition)) throw new TandemError('TANDEM_PARTITION_UNKNOWN');
       await gate.run(() => inner.commit(group, topic, offset, term));

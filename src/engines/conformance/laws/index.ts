@@ -10,6 +10,7 @@ import { leases } from './leases.ts';
 import { positionLost } from './position-lost.ts';
 import { readback } from './readback.ts';
 import { reopenAfterKill } from './reopen-after-kill.ts';
+import { storeFencing } from './store-fencing.ts';
 import { topics } from './topics.ts';
 import { trim } from './trim.ts';
 import { watch } from './watch.ts';
@@ -21,6 +22,7 @@ export const LAWS: readonly Law[] = [
   positionLost,
   dedupe,
   fencing,
+  storeFencing,
   trim,
   watch,
   concurrentReaders,
