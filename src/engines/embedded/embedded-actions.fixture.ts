@@ -1,6 +1,6 @@
 /** What the model tests do at random, and how often. */
 import fc from 'fast-check';
-import type { TornEnd } from './embedded-node.fixture.ts';
+import type { NodePace, TornEnd } from './embedded-node.fixture.ts';
 
 /** Numbers that name places and producers are taken modulo what there is. */
 export interface AppendChoice {
@@ -104,3 +104,8 @@ export const anAction: fc.Arbitrary<Action> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ kind: kindOf('reopen'), slots }) },
   { weight: 3, arbitrary: crash },
 );
+
+export const aPace: fc.Arbitrary<NodePace> = fc.record({
+  trailBatches: fc.constantFrom(1, 3, 1000),
+  sealDelayMs: fc.constantFrom(0, 5, 1_000_000),
+});

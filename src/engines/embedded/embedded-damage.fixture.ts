@@ -14,8 +14,9 @@ import type { Engine, PartitionState } from '../../core/contracts/engine.ts';
 import { TandemError } from '../../core/errors.ts';
 import { partitionKey, type TopicPartition } from '../../core/record.ts';
 import { recordSetOf, recordsOf } from '../../core/record-set.ts';
-import { type Action, anAppend } from './embedded-actions.fixture.ts';
+import { type Action, anAppend, aPace } from './embedded-actions.fixture.ts';
 import { ModelRun, type PlainRecord, plain, readPlain } from './embedded-model.fixture.ts';
+import type { NodePace } from './embedded-node.fixture.ts';
 
 export interface Damage {
   readonly appends: readonly (Action & { readonly kind: 'append' })[];
@@ -24,7 +25,9 @@ export interface Damage {
   /** After the appends most of some partitions is trimmed, and what is sealed is compacted. */
   readonly isCompacted: boolean;
   readonly isClosed: boolean;
-  readonly isSidecar: boolean;
+  readonly pace: NodePace;
+  /** A sidecar or a trail. */
+  readonly isBeside: boolean;
   readonly file: number;
   readonly fraction: number;
   readonly bit: number;
@@ -35,7 +38,8 @@ export const aDamage: fc.Arbitrary<Damage> = fc.record({
   reopenAfter: fc.nat(12),
   isCompacted: fc.boolean(),
   isClosed: fc.boolean(),
-  isSidecar: fc.integer({ min: 0, max: 3 }).map((number) => number === 0),
+  pace: aPace,
+  isBeside: fc.integer({ min: 0, max: 3 }).map((number) => number === 0),
   file: fc.nat(20),
   fraction: fc.double({ min: 0, max: 1, noNaN: true }),
   bit: fc.nat(7),
@@ -49,13 +53,13 @@ interface Acked {
 }
 
 export async function checkDamage(damage: Damage): Promise<void> {
-  const run = new ModelRun();
+  const run = new ModelRun(damage.pace);
   try {
     await run.open(1);
     const acked = await fill(run, damage);
     if (damage.isClosed) await run.node.close();
     else await run.node.die();
-    const files = run.node.logFiles().filter((path) => path.endsWith('.idx') === damage.isSidecar);
+    const files = run.node.logFiles().filter((path) => path.endsWith('.seg') !== damage.isBeside);
     const path = files[damage.file % files.length];
     if (path === undefined) return;
     const end = run.node.contentEnds().get(path) ?? 0;

@@ -10,6 +10,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { EmbeddedEngine } from './embedded-engine.ts';
 import { openEmbeddedEngine } from './embedded-engine.ts';
+import type { TrailPace } from './log/segment-trail.ts';
 import { afterKill, appendTexts, ensure, readAll, testFolder } from './testing/embedded-fixture.ts';
 import type { DiskFaults } from './testing/failing-disk.ts';
 import { failingDisk } from './testing/failing-disk.ts';
@@ -84,18 +85,21 @@ class Model {
 class Run {
   readonly #t: TestContext;
   readonly #model = new Model();
+  readonly #pace: { readonly trailPace: TrailPace; readonly sealDelayMs: number };
   readonly #faults: DiskFaults = { partialBytes: 100 };
   #folder: string;
   #engine: EmbeddedEngine | undefined;
 
-  constructor(t: TestContext) {
+  constructor(t: TestContext, trailBatches: number, sealDelayMs: number) {
     this.#t = t;
+    this.#pace = { trailPace: { batches: trailBatches, bytes: 1 << 20 }, sealDelayMs };
     this.#folder = testFolder(t);
   }
 
   async open(): Promise<void> {
-    const options = { slot: { slot: 0, slots: 1, slotTerm: 1 }, segmentBytes: 16_384, disk: failingDisk(this.#faults) };
-    this.#engine = await openEmbeddedEngine({ ...options, dataDir: this.#folder });
+    const slot = { slot: 0, slots: 1, slotTerm: 1 };
+    const disk = failingDisk(this.#faults);
+    this.#engine = await openEmbeddedEngine({ ...this.#pace, slot, segmentBytes: 16_384, disk, dataDir: this.#folder });
     await ensure(this.#engine, PARTITIONS);
   }
 
@@ -232,17 +236,24 @@ function bytesOf(path: string): Buffer | undefined {
   }
 }
 
+const steps = fc.array(action, { minLength: 5, maxLength: 40 });
+
 test('the engine does what its model does', async (t) => {
   await fc.assert(
-    fc.asyncProperty(fc.array(action, { minLength: 5, maxLength: 40 }), async (steps) => {
-      const run = new Run(t);
-      await run.open();
-      try {
-        for (const step of steps) await run.do(step);
-      } finally {
-        await run.close();
-      }
-    }),
+    fc.asyncProperty(
+      steps,
+      fc.constantFrom(1, 4, 1000),
+      fc.constantFrom(0, 1_000_000),
+      async (actions, batches, delay) => {
+        const run = new Run(t, batches, delay);
+        await run.open();
+        try {
+          for (const step of actions) await run.do(step);
+        } finally {
+          await run.close();
+        }
+      },
+    ),
     { numRuns: Number(process.env['TANDEM_MODEL_RUNS'] ?? 12), interruptAfterTimeLimit: 60_000 },
   );
 });

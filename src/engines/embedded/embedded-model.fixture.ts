@@ -12,7 +12,7 @@ import type { RecordInput, TopicPartition } from '../../core/record.ts';
 import { recordSetOf, recordsOf } from '../../core/record-set.ts';
 import { type MemoryEngine, openMemoryEngine } from '../memory/memory-engine.ts';
 import type { Action, AppendChoice } from './embedded-actions.fixture.ts';
-import { EmbeddedNode } from './embedded-node.fixture.ts';
+import { EmbeddedNode, type NodePace } from './embedded-node.fixture.ts';
 
 const TOPICS = ['a', 'b', 'c'] as const;
 const PRODUCERS = ['p', 'q'] as const;
@@ -26,10 +26,14 @@ export interface PlainRecord {
 }
 
 export class ModelRun {
-  readonly node = new EmbeddedNode();
+  readonly node: EmbeddedNode;
   readonly model: MemoryEngine = openMemoryEngine({ clock: systemClock, random: systemRandom, limits: DEFAULT_LIMITS });
   readonly #epochs = new Map<string, string>();
   #texts = 0;
+
+  constructor(pace: NodePace) {
+    this.node = new EmbeddedNode(pace);
+  }
 
   async open(slots: number): Promise<void> {
     await this.node.open(slots);

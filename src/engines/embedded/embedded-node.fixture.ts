@@ -35,15 +35,26 @@ export interface ReportedEvent {
 /** Path in the data folder -> bytes up to the last one that is not zero. */
 export type ContentEnds = ReadonlyMap<string, number>;
 
+/** How much of it is in trails, and how long what a death leaves stays unsealed. */
+export interface NodePace {
+  readonly trailBatches: number;
+  readonly sealDelayMs: number;
+}
+
 export type TornEnd = 'whole' | 'truncated' | 'zeroed' | 'hole';
 
 export class EmbeddedNode {
   dataDir: string = newFolder();
+  readonly #pace: NodePace;
   engines: EmbeddedEngine[] = [];
   readonly reports: ReportedEvent[] = [];
   #slotTerm = 0;
   #isDeathDue = false;
   #image: string | undefined;
+
+  constructor(pace: NodePace) {
+    this.#pace = pace;
+  }
 
   get slots(): number {
     return this.engines.length;
@@ -57,6 +68,8 @@ export class EmbeddedNode {
           dataDir: this.dataDir,
           slot: { slot, slots, slotTerm: this.#slotTerm },
           segmentBytes: SEGMENT_BYTES,
+          trailPace: { batches: this.#pace.trailBatches, bytes: 1 << 20 },
+          sealDelayMs: this.#pace.sealDelayMs,
           disk: this.#disk(),
           logger: this.#logger(),
         }),
@@ -97,10 +110,10 @@ export class EmbeddedNode {
     this.dataDir = image;
   }
 
-  /** Files of the log: segments and sidecars. */
+  /** Files of the log: segments, sidecars and trails. */
   logFiles(): string[] {
     return readdirSync(this.dataDir, { recursive: true, encoding: 'utf8' })
-      .filter((path) => path.endsWith('.seg') || path.endsWith('.idx'))
+      .filter((path) => path.endsWith('.seg') || path.endsWith('.idx') || path.endsWith('.trail'))
       .sort();
   }
 

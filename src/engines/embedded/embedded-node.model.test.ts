@@ -8,9 +8,10 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
-import { type Action, anAction } from './embedded-actions.fixture.ts';
+import { type Action, anAction, aPace } from './embedded-actions.fixture.ts';
 import { aDamage, checkDamage } from './embedded-damage.fixture.ts';
 import { ModelRun } from './embedded-model.fixture.ts';
+import type { NodePace } from './embedded-node.fixture.ts';
 
 const SECONDS = Number(process.env['TANDEM_MODEL_SECONDS'] ?? 5);
 const SEED = Number(process.env['TANDEM_MODEL_SEED'] ?? Date.now() % 0x7fff_ffff);
@@ -44,8 +45,14 @@ async function check<T>(t: TestContext, arbitrary: fc.Arbitrary<T>, run: (value:
   assert.ok(runs >= RUNS_MIN, `only ${runs} runs in ${SECONDS} s`);
 }
 
-async function runActions({ slots, actions }: { slots: number; actions: readonly Action[] }): Promise<void> {
-  const run = new ModelRun();
+interface ModelCase {
+  readonly slots: number;
+  readonly pace: NodePace;
+  readonly actions: readonly Action[];
+}
+
+async function runActions({ slots, pace, actions }: ModelCase): Promise<void> {
+  const run = new ModelRun(pace);
   try {
     await run.open(slots);
     for (const action of actions) {
@@ -60,7 +67,7 @@ async function runActions({ slots, actions }: { slots: number; actions: readonly
 test('whatever happens, the engine shows what its model shows', async (t) => {
   const slots = fc.constantFrom(1, 2);
   const actions = fc.array(anAction, { minLength: 1, maxLength: 30, size: 'max' });
-  await check(t, fc.record({ slots, actions }), runActions);
+  await check(t, fc.record({ slots, pace: aPace, actions }), runActions);
 });
 
 test('a flipped bit is reported, never served and never skipped in silence', async (t) => {
