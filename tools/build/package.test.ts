@@ -1,4 +1,4 @@
-/** The package as a user gets it: packed, installed into an empty folder, run. */
+/** Both packages as a user gets them: packed, installed into an empty folder, run. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -23,13 +23,35 @@ const manifest = JSON.parse(readFileSync(join(PROJECT_ROOT, 'package.json'), 'ut
 const run = (command: string, args: readonly string[], cwd: string): string =>
   execFileSync(command, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
 
-test('the packed package runs where only its dependencies are', async (t) => {
+/** Packs what is in `source` and unpacks it where npm would put it. The paths of its files. */
+function install(folder: string, name: string, source: string): string[] {
+  const [packed] = JSON.parse(run('npm', ['pack', '--json', '--pack-destination', folder], source)) as Packed[];
+  assert.ok(packed !== undefined);
+  const installed = join(folder, 'node_modules', name);
+  mkdirSync(installed, { recursive: true });
+  run('tar', ['-xzf', packed.filename, '-C', installed, '--strip-components=1'], folder);
+  return packed.files.map(({ path }) => path);
+}
+
+/** Publishes one record and reads it. */
+const CLIENT_PROGRAM = `import { connect, type PublishReceipt, TandemClientError } from 'tandem-client';
+const client = connect({ addresses: process.argv[2] as string });
+const { offset }: PublishReceipt = await client.publish('of the client', 'x').catch((error: TandemClientError) => {
+  console.log(error.code);
+  return client.publish('clients', 'hello');
+});
+for await (const { data, term } of client.subscribe('clients', { from: 'start' })) {
+  console.log(offset, data, term > 0);
+  break;
+}
+await client.close();
+`;
+
+test('the packed packages run where only their dependencies are', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'tandem-package-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
 
-  const [packed] = JSON.parse(run('npm', ['pack', '--json', '--pack-destination', folder], PROJECT_ROOT)) as Packed[];
-  assert.ok(packed !== undefined);
-  const paths = packed.files.map(({ path }) => path);
+  const paths = install(folder, 'tandem', PROJECT_ROOT);
   for (const path of [
     'bin/tandem.js',
     'dist/cli/main.js',
@@ -45,11 +67,16 @@ test('the packed package runs where only its dependencies are', async (t) => {
     [],
   );
 
-  const installed = join(folder, 'node_modules', 'tandem');
-  mkdirSync(installed, { recursive: true });
-  run('tar', ['-xzf', packed.filename, '-C', installed, '--strip-components=1'], folder);
+  // Built with the other one.
+  const clientPaths = install(folder, 'tandem-client', join(PROJECT_ROOT, 'client', 'dist'));
+  for (const path of ['index.js', 'index.d.ts', 'README.md', 'LICENSE'])
+    assert.ok(clientPaths.includes(path), `${path} is missing in the client`);
+  assert.deepEqual(
+    clientPaths.filter((path) => /\.test\.|fixture|(?<!\.d)\.ts$/.test(path)),
+    [],
+  );
   linkDependencies(folder);
-  const bin = join(installed, 'bin', 'tandem.js');
+  const bin = join(folder, 'node_modules', 'tandem', 'bin', 'tandem.js');
   assert.equal(run(process.execPath, [bin, '--version'], folder), `${manifest.version}\n`);
 
   writeFileSync(
@@ -72,13 +99,30 @@ test('the packed package runs where only its dependencies are', async (t) => {
   const url = `http://127.0.0.1:${listeners[0]?.port}`;
   assert.equal(run(process.execPath, [bin, 'publish', 'orders', 'hello', '--url', url], folder), 'OK 0:0\n');
   assert.match(await (await fetch(url)).text(), /<title>Tandem live/);
+  writeFileSync(join(folder, 'client.mts'), CLIENT_PROGRAM);
+  // For a program that knows only what Node's types and the package's own say.
+  const options = [
+    '--module',
+    'nodenext',
+    '--target',
+    'esnext',
+    '--lib',
+    'esnext',
+    '--strict',
+    '--noEmit',
+    '--types',
+    'node',
+  ];
+  run(join(PROJECT_ROOT, 'node_modules', '.bin', 'tsc'), [...options, 'client.mts'], folder);
+  assert.equal(run(process.execPath, ['client.mts', url], folder), 'TANDEM_TOPIC_INVALID\n0 hello true\n');
   node.kill('SIGTERM');
   assert.equal((await ended)[0], 0, log);
 });
 
-/** What `npm install` would put beside it, without a registry: the same packages as here, and nothing else. */
+/** What `npm install` would put beside them, without a registry: the same packages as here, with Node's types, and nothing else. */
 function linkDependencies(folder: string): void {
-  for (const name of Object.keys(manifest.dependencies)) {
+  for (const name of [...Object.keys(manifest.dependencies), '@types/node', 'undici-types']) {
+    if (name === 'tandem-client') continue;
     const target = join(folder, 'node_modules', name);
     mkdirSync(dirname(target), { recursive: true });
     symlinkSync(join(PROJECT_ROOT, 'node_modules', name), target);
