@@ -4,7 +4,8 @@
  *
  * Suspicion: the node that the STORE names as the holder has been silent for `heartbeatTimeoutMs` of our own turning. Before the deed the
  * input that lies ready is read and the silence measured again. A peer that merely stands by is never ended, however silent; two
- * standbys may end the same one. A holder that never spoke to us is given longer: it may be we who cannot be heard.
+ * standbys may end the same one. It may be we who hear nothing: a holder that never spoke to us is given longer, and who has ended one and
+ * has heard no active since waits longer and longer before it ends the next.
  */
 import type { LeaseGrant } from '../core/contracts/engine.ts';
 import { asTandemError } from '../core/errors.ts';
@@ -15,6 +16,8 @@ import type { PeerBook } from './peer-book.ts';
 const STRANGER_FACTOR = 3;
 const RETRY_FIRST_MS = 500;
 const RETRY_MS_MAX = 30_000;
+const NEXT_FIRST_MS = 2000;
+const NEXT_MS_MAX = 120_000;
 
 export interface Rival {
   /** Reads again what the network last heard. */
@@ -29,7 +32,9 @@ export class HangWatch {
   readonly #options: ElectorOptions;
   readonly #book: PeerBook;
   readonly #rival: Rival;
-  readonly #backOff: BackOff;
+  readonly #failures: BackOff;
+  /** Those ended since an active was heard. */
+  readonly #deeds: BackOff;
   #retryAtMs = Number.NEGATIVE_INFINITY;
   #isBusy = false;
   #problem: string | undefined;
@@ -38,7 +43,8 @@ export class HangWatch {
     this.#options = options;
     this.#book = book;
     this.#rival = rival;
-    this.#backOff = new BackOff(options.random, RETRY_FIRST_MS, RETRY_MS_MAX);
+    this.#failures = new BackOff(options.random, RETRY_FIRST_MS, RETRY_MS_MAX);
+    this.#deeds = new BackOff(options.random, NEXT_FIRST_MS, NEXT_MS_MAX);
   }
 
   /** For people: why a hung holder could not be ended. undefined: nothing of the kind. */
@@ -60,6 +66,9 @@ export class HangWatch {
     const active = this.#book.active();
     if (active !== undefined && this.#book.silentMs(active, nowMs) <= heartbeatTimeoutMs) {
       this.#problem = undefined;
+      this.#failures.succeeded();
+      this.#deeds.succeeded();
+      this.#retryAtMs = Number.NEGATIVE_INFINITY;
       return;
     }
     if (this.#isBusy || nowMs < this.#retryAtMs) return;
@@ -98,13 +107,12 @@ export class HangWatch {
       await peers.fence({ name, holder });
       logger.warn('peer_fenced', { peer: name, holder, term, tookMs: clock.monotonicMs() - startMs });
       this.#problem = undefined;
-      this.#backOff.succeeded();
-      // Should the store still name it, it is not ended again at every turn.
-      this.#retryAtMs = clock.monotonicMs() + RETRY_FIRST_MS;
+      this.#failures.succeeded();
+      this.#retryAtMs = clock.monotonicMs() + this.#deeds.failed();
       this.#rival.onFree();
     } catch (error) {
       const { code, message } = asTandemError(error);
-      const waitMs = this.#backOff.failed();
+      const waitMs = this.#failures.failed();
       this.#retryAtMs = clock.monotonicMs() + waitMs;
       this.#problem = `${name} holds the lease, is silent and could not be ended: ${message}`;
       logger.error('peer_fence_failed', { peer: name, holder, term, code, message, retryInMs: Math.round(waitMs) });

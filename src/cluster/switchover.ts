@@ -10,7 +10,7 @@
  * Each step has its share of the time, so that a slow one leaves enough for the target to begin. The lease may be lost at any of them.
  */
 import type { DemoteReport, NodeFacts, PeerRequest, SwitchoverReport } from '../core/contracts/cluster.ts';
-import { asTandemError, TandemError } from '../core/errors.ts';
+import { asTandemError, ERRORS, TandemError } from '../core/errors.ts';
 import { delay, type Timer } from '../core/ports/clock.ts';
 import type { Candidacy } from './candidacy.ts';
 import type { ElectorOptions } from './elector-options.ts';
@@ -168,13 +168,16 @@ export class Switchover {
 
   /** The four steps. Rejects with TANDEM_SWITCHOVER_ABORTED when this node serves on, or has lost its lease and is cut. */
   async #handOver(target: NodeFacts, startMs: number, timeoutMs: number): Promise<HandedOver> {
-    const { clock } = this.#options;
+    const { clock, self } = this.#options;
     const { standing, holding, hindrance, lose, standDown, settle } = this.#place;
     try {
       await this.#prepareTarget(target, startMs, timeoutMs);
     } catch (error) {
+      const lost = this.#place.hasLost() ? hindrance() : undefined;
       await settle('active');
-      throw aborted(error);
+      throw lost === undefined
+        ? aborted(error, `; ${self.name} serves as before`)
+        : aborted(`the lease is lost (${lost}); all standbys try`);
     }
     const pauseFromMs = clock.monotonicMs();
     standing.unready();
@@ -270,9 +273,8 @@ export class Switchover {
 const refused = (detail: string, data?: { readonly [name: string]: unknown }): TandemError =>
   new TandemError('TANDEM_SWITCHOVER_REFUSED', data === undefined ? { detail } : { detail, data });
 
-function aborted(cause: unknown): TandemError {
-  if (typeof cause === 'string') return new TandemError('TANDEM_SWITCHOVER_ABORTED', { detail: cause });
-  const { code, message } = asTandemError(cause);
-  if (code === 'TANDEM_SWITCHOVER_ABORTED') return asTandemError(cause);
-  return new TandemError('TANDEM_SWITCHOVER_ABORTED', { detail: message, cause });
+function aborted(cause: unknown, consequence: string = ''): TandemError {
+  const message = typeof cause === 'string' ? cause : asTandemError(cause).message;
+  const detail = message.replace(`${ERRORS.TANDEM_SWITCHOVER_ABORTED.message}: `, '') + consequence;
+  return new TandemError('TANDEM_SWITCHOVER_ABORTED', { detail, cause });
 }

@@ -351,8 +351,8 @@ export const ERRORS = {
     504,
     4177,
     true,
-    'the switchover was given up; the node serves as before',
-    'Try again, with more time (--timeout) or another node (--to).',
+    'the switchover was given up',
+    'The message says who serves. Try again, with more time (--timeout) or another node (--to).',
   ),
   TANDEM_NODE_STANDBY: spec(
     -32079,

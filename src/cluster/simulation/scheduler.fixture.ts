@@ -91,6 +91,14 @@ export class Scheduler {
     }
   }
 
+  /** Lets this much time pass. */
+  async advance(durationMs: number): Promise<void> {
+    const endMs = this.nowMs + durationMs;
+    await settled;
+    await this.runUntil((nextMs) => nextMs > endMs);
+    this.nowMs = endMs;
+  }
+
   #push(event: SimEvent): void {
     const heap = this.#heap;
     let index = heap.length;

@@ -86,6 +86,22 @@ export class SimNetwork {
     };
   }
 
+  /** It goes on after a stop: who joined meanwhile, or has a link again, hears of it. */
+  wentOn(process: SimProcess): void {
+    const speaker = this.#endpoints.get(process.name);
+    for (const other of this.#endpoints.values())
+      if (speaker !== undefined && speaker !== other && other.views.get(process.name)?.facts !== speaker.facts)
+        this.#deliver(speaker, other);
+  }
+
+  /** As if the process told this. */
+  say(process: SimProcess, facts: NodeFacts): void {
+    const speaker = this.#endpoints.get(process.name);
+    if (speaker === undefined) return;
+    speaker.facts = facts;
+    for (const other of this.#endpoints.values()) if (other !== speaker) this.#deliver(speaker, other);
+  }
+
   /** The process has died: its peers hear that its links break, if they heard it at all. */
   died(process: SimProcess): void {
     this.silent(process);
@@ -150,7 +166,8 @@ export class SimNetwork {
   #deliver(speaker: Endpoint, listener: Endpoint): void {
     const { facts, process } = speaker;
     const link = this.#link(process.name, listener.process.name);
-    if (facts === undefined || !process.isAlive || !link.isUp) return;
+    // What it would say to one that joins while it is stopped, it says when it goes on.
+    if (facts === undefined || !isHeard(process) || !link.isUp) return;
     link.arrivalMs = Math.max(link.arrivalMs, this.#scheduler.nowMs + this.#delayMs(this.#delayMsMax));
     this.#scheduler.at(link.arrivalMs, listener.process, () => {
       const before = listener.views.get(process.name);

@@ -20,8 +20,17 @@ export interface SimNode {
   duties: SimDuties;
   elector: Elector;
   faults: DutyFaults;
+  started: Promise<void>;
   /** Silence of it, to others, was no wonder until then. */
   troubledUntilMs: number;
+}
+
+/** What a test fixes of a world; the seed says the rest. */
+export interface WorldSetup {
+  readonly nodes?: number;
+  readonly timers?: Partial<ClusterTimers>;
+  /** Nodes are alone (ElectorOptions). */
+  readonly isAlone?: boolean;
 }
 
 /** Gets a line for whatever happens. */
@@ -54,6 +63,7 @@ export class World {
   readonly timers: ClusterTimers;
   readonly switchovers: SwitchoverCall[] = [];
   readonly #trace: Trace | undefined;
+  readonly #setup: WorldSetup;
   readonly #sink = new SimSink();
   /** The part of attempts to end a node that fail. */
   fenceFails = 0;
@@ -61,8 +71,9 @@ export class World {
   /** A node that hangs with the lease when the faults are over goes on hanging: the others must end it. */
   leavesHung = false;
 
-  constructor(kind: StoreKind, seed: number, trace?: Trace) {
+  constructor(kind: StoreKind, seed: number, trace?: Trace, setup: WorldSetup = {}) {
     this.kind = kind;
+    this.#setup = setup;
     this.#trace = trace;
     this.random = seededRandom(seed);
     this.checker = new Checker(kind === 'kernel');
@@ -79,8 +90,9 @@ export class World {
       minTenureMs: this.isHit(0.3) ? 500 : 0,
       takeoversMax: this.isHit(0.2) ? 1 : 1000,
       takeoverWindowMs: 60_000,
+      ...setup.timers,
     };
-    const count = 2 + Math.floor(this.random.fraction() ** 2 * 3);
+    const count = setup.nodes ?? 2 + Math.floor(this.random.fraction() ** 2 * 3);
     for (const name of ['a', 'b', 'c', 'd'].slice(0, count)) {
       const node = { name, incarnation: 0, faults: WELL, troubledUntilMs: 0 } as SimNode;
       this.nodes.push(node);
@@ -147,6 +159,7 @@ export class World {
       logger: this.#trace === undefined ? silentLogger : this.#logger(holder),
       self: { name, holder, adminUrl: '', version: '1' },
       timers: this.timers,
+      isAlone: this.#setup.isAlone === true,
     });
     Object.assign(node, { process, duties, elector });
     let { role } = elector.facts();
@@ -156,7 +169,8 @@ export class World {
     });
     checker.watch(duties);
     this.note(`${holder} starts`);
-    void elector.start();
+    node.started = elector.start();
+    node.started.catch((error) => this.note(`${holder} does not start: ${error.message}`));
   }
 
   kill({ process, duties }: SimNode, orphanMs: number = this.between(0, ORPHAN_MS_MAX)): void {
@@ -187,6 +201,7 @@ export class World {
     duties.workers.goOn();
     if (process.isStopped) node.troubledUntilMs = this.scheduler.nowMs;
     process.goOn();
+    this.network.wentOn(process);
   }
 
   cut(from: SimNode, to: SimNode, isNoticed: boolean): void {
