@@ -97,8 +97,9 @@ export class NodeLink {
     this.lastHeardMs = performance.now();
     const lines = (this.#text + text).split('\n');
     this.#text = lines.pop() as string;
+    // A line without end.
+    if (this.#text.length > LINE_BYTES_MAX) return this.close();
     try {
-      if (this.#text.length > LINE_BYTES_MAX) throw new RangeError('a line without end');
       for (const line of lines) this.#take(JSON.parse(line) as Message);
     } catch {
       this.close();
