@@ -10,6 +10,7 @@ import { fanoutBench } from './fanout.bench.ts';
 import { idleBench } from './idle.bench.ts';
 import { ingestBench } from './ingest.bench.ts';
 import { type Bench, type Measure, tableOf } from './measure.ts';
+import { rolesBench } from './roles.bench.ts';
 import { startBench } from './start.bench.ts';
 import { takeoverBench } from './takeover.bench.ts';
 import { topicsBench } from './topics.bench.ts';
@@ -22,6 +23,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   idle: idleBench,
   failover: failoverBench,
   takeover: takeoverBench,
+  roles: rolesBench,
   start: startBench,
 };
 const RESULTS = new URL('./results/', import.meta.url);
