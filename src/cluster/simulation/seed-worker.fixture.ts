@@ -4,7 +4,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { runSeed } from './run-seed.fixture.ts';
-import type { SeedJob, SeedSummary } from './seed-job.fixture.ts';
+import type { SeedJob, SeedSummary } from './seed-summary.fixture.ts';
 
 /** Errors are made by the thousand here; nobody reads where. */
 Error.stackTraceLimit = 0;
