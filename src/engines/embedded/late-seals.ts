@@ -143,11 +143,12 @@ export class LateSeals {
     const { producers } = this.#options;
     let rows: ProducerRow[] = [];
     for (const row of producers.rowsOf(index)) {
+      if (rows.length === PRODUCERS_PER_TURN) {
+        producers.persistRows(rows, true);
+        rows = [];
+        await this.#turn();
+      }
       rows.push(row);
-      if (rows.length < PRODUCERS_PER_TURN) continue;
-      producers.persistRows(rows);
-      rows = [];
-      await this.#turn();
     }
     producers.persistRows(rows);
     await this.#turn();

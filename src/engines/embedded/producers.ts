@@ -21,7 +21,7 @@ export interface ProducerRow {
   readonly seenMs: number;
 }
 
-const ROWS_PER_TRANSACTION = 500;
+const ROWS_PER_TRANSACTION = 200;
 const UNCHANGED = { isDirty: false, trail: undefined, trailOrigin: 0 };
 const PARTITIONS_PER_TRANSACTION = 100;
 const EXPIRY_INTERVAL_MS = 300_000;
@@ -83,27 +83,35 @@ export class ProducerStates {
     const dirty = [...this.#dirty];
     this.#dirty = new Map();
     for (let at = 0; at < dirty.length; at += ROWS_PER_TRANSACTION) {
+      const some = dirty.slice(at, at + ROWS_PER_TRANSACTION);
       try {
-        this.persistRows(dirty.slice(at, at + ROWS_PER_TRANSACTION).map(([state, log]) => rowOf(state, log)));
+        this.persistRows(
+          some.map(([state, log]) => rowOf(state, log)),
+          at + ROWS_PER_TRANSACTION < dirty.length,
+        );
       } catch (error) {
         for (const [state, log] of dirty.slice(at)) this.#dirty.set(state, log);
         throw error;
       }
-      for (const [state] of dirty.slice(at, at + ROWS_PER_TRANSACTION)) state.isDirty = false;
+      for (const [state] of some) state.isDirty = false;
       await new Promise<void>((resolve) => this.#clock.soon(resolve));
     }
     this.#state.term.require();
   }
 
-  /** Errors: TANDEM_TERM_FENCED, also if there is nothing to write: so whoever goes on to write a sidecar had the right to. */
-  persistRows(rows: readonly ProducerRow[]): void {
+  /**
+   * Durable at return, and with them all written before. `isPart`: others follow, so that these need not be durable yet. Errors:
+   * TANDEM_TERM_FENCED, also if there is nothing to write: so whoever goes on to write a sidecar had the right to.
+   */
+  persistRows(rows: readonly ProducerRow[], isPart: boolean = false): void {
     if (rows.length === 0) {
       this.#state.term.require();
       return;
     }
-    inFencedTransaction(this.#state, this.#state.durable, () => {
+    const database = isPart ? this.#state.relaxed : this.#state.durable;
+    inFencedTransaction(this.#state, database, () => {
       // A row that another writer has brought further stays.
-      const insert = this.#state.durable.prepare(
+      const insert = database.prepare(
         `INSERT INTO producers (topic, partition, producer, last_sequence, runs, seen_ms) VALUES (?, ?, ?, ?, ?, ?)
          ON CONFLICT DO UPDATE SET last_sequence = excluded.last_sequence, runs = excluded.runs, seen_ms = excluded.seen_ms
          WHERE excluded.last_sequence >= producers.last_sequence`,

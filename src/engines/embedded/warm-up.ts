@@ -16,13 +16,14 @@ const PARTITIONS = 4;
 const TAKES = 3;
 const FLUSHES = 150;
 const BATCHES_PER_FLUSH = 100;
+const PAUSE_MS = 4;
 const TOPIC = 'warm-up';
 const FOLDER_PREFIX = 'tandem-warm-up-';
 /** Frames often, so that both ways are gone: reading a trail, and scanning what comes after it. */
 const TRAIL_PACE = { batches: 2500, bytes: 1 << 30 };
 
 /**
- * Takes some hundred milliseconds, in pieces. `signal`: there are better things to do now. Never rejects: without it everything works, only
+ * Takes some hundred milliseconds of a processor, in pieces, over a second or two. `signal`: there are better things to do now. Never rejects: without it everything works, only
  * slower.
  */
 export async function warmUp(signal: AbortSignal): Promise<void> {
@@ -112,8 +113,8 @@ async function appendSome([a, b]: readonly EmbeddedEngine[], flush: number): Pro
     appends.push(engine.store.append(i % 10 === 9 ? place : { ...place, producer }));
   }
   await Promise.all(appends);
-  // Others get their turn.
-  await new Promise((resolve) => setImmediate(resolve));
+  // What the process does besides, and the other processes of the machine, come first.
+  await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
 }
 
 async function closeAll(engines: readonly EmbeddedEngine[]): Promise<void> {
