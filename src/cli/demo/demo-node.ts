@@ -18,8 +18,8 @@ export interface DemoNodeOptions {
 export interface UnaskedEnd {
   /** For people: exit code, signal or error. */
   readonly how: string;
-  /** By SIGKILL: the other nodes took it for hung, or the system was out of memory. */
-  readonly isByForce: boolean;
+  /** Not by its own fault: SIGKILL (the other nodes took it for hung, or the system was out of memory), or it was told to stop. */
+  readonly isFromOutside: boolean;
 }
 
 /** running: started, and not harmed since. */
@@ -58,7 +58,7 @@ export class DemoNode {
     this.condition = 'running';
     if (child.pid !== undefined) guard.watch(child.pid);
     let isOver = false;
-    const ended = (how: string, isByForce = false): void => {
+    const ended = (how: string, isFromOutside = false): void => {
       if (isOver) return;
       isOver = true;
       const wasRunning = this.condition === 'running';
@@ -67,10 +67,10 @@ export class DemoNode {
         signalGroup(child.pid, 'SIGKILL');
         guard.forget(child.pid);
       }
-      if (wasRunning) onEndedUnasked({ how, isByForce });
+      if (wasRunning) onEndedUnasked({ how, isFromOutside });
     };
     child.on('error', (error) => ended(error.message));
-    child.on('exit', (code, signal) => ended(signal ?? `exit code ${code}`, signal === 'SIGKILL'));
+    child.on('exit', (code, signal) => ended(signal ?? `exit code ${code}`, signal === 'SIGKILL' || code === 0));
   }
 
   /** SIGKILLs all its processes. */

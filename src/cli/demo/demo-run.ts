@@ -241,13 +241,13 @@ export class DemoRun {
       rmSync(this.folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
   }
 
-  /** Ended by force it has only lost its place, as on any machine that is too busy; what that did to the records, the proof tells. */
-  #endedUnasked(name: string, { how, isByForce }: UnaskedEnd): void {
-    if (!isByForce) {
+  /** What an end that was not the node's fault did to the records, the proof tells. */
+  #endedUnasked(name: string, { how, isFromOutside }: UnaskedEnd): void {
+    if (!isFromOutside) {
       this.#problem(`node ${name} ended by itself (${how}): see ${name}.log`);
       return;
     }
-    const notice = `node ${name} was ended unasked: silent for too long, or the system is out of memory`;
+    const notice = `node ${name} was ended by somebody else (${how}): too long silent, out of memory, or told to stop`;
     this.#notices.push(notice);
     this.#events.onProblem(notice);
   }
