@@ -4,6 +4,9 @@
  * The function gets the grant, whose term its writes carry, and a signal that aborts when the lease is lost or the duty is stopped. It should
  * then end at once: with a store that does not prove death another node may begin `marginMs` later, and only the terms at the sinks keep
  * the two apart. If it ends or fails by itself, the lease is given up and the duty tries again after a growing wait.
+ *
+ * Non-goal: a node that hangs. Nobody ends it for the sake of a duty; with a store that proves death it keeps the duty until it dies or goes
+ * on. What must not wait for that belongs to the active node, whose hangs are found.
  */
 import type { LeaseGrant, LeaseStore } from '../core/contracts/engine.ts';
 import type { Logger } from '../core/contracts/telemetry.ts';
