@@ -1,6 +1,7 @@
 /** The benches' own parts with tiny input, so that they do not rot: loads, peers, the table. No figure is judged here. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { runClient } from './client.bench.ts';
 import { runFanout, SUBSCRIBE } from './fanout.bench.ts';
 import { runLoadProcess } from './load/run-load.ts';
 import { atLeast, atMost, median, percentile, tableOf } from './measure.ts';
@@ -43,6 +44,12 @@ test('the fan-out load hears Tandem and the ws peer', async (t) => {
   t.after(() => peer.stop());
   const wsTarget = { port: peer.port, path: '/', publishPort: peer.control, answers: 0 };
   assert.ok((await runFanout({ ...FANOUT, ...wsTarget })).deliveriesPerSecond > 0);
+});
+
+test('the load of the client library', async (t) => {
+  const node = await startTandem(1);
+  t.after(() => discard(node));
+  assert.ok((await runClient({ httpPort: node.ports.http, inFlight: 4, seconds: 0.2, warmUpSeconds: 0.05 })) > 0);
 });
 
 test('a cluster under load: a kill, a hang and a switchover are measured', async () => {

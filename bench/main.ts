@@ -4,6 +4,7 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, totalmem } from 'node:os';
+import { clientBench } from './client.bench.ts';
 import { consumeBench } from './consume.bench.ts';
 import { failoverBench } from './failover.bench.ts';
 import { fanoutBench } from './fanout.bench.ts';
@@ -20,6 +21,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   topics: topicsBench,
   consume: consumeBench,
   fanout: fanoutBench,
+  client: clientBench,
   idle: idleBench,
   failover: failoverBench,
   takeover: takeoverBench,

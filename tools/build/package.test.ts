@@ -47,10 +47,8 @@ for await (const { data, term } of client.subscribe('clients', { from: 'start' }
 await client.close();
 `;
 
-test('the packed packages run where only their dependencies are', async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'tandem-package-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
-
+/** Both packages, and beside them what they depend on. */
+function installBoth(folder: string): void {
   const paths = install(folder, 'tandem', PROJECT_ROOT);
   for (const path of [
     'bin/tandem.js',
@@ -66,7 +64,6 @@ test('the packed packages run where only their dependencies are', async (t) => {
     paths.filter((path) => /\.test\.|(^|\/)testing\/|^src\//.test(path)),
     [],
   );
-
   // Built with the other one.
   const clientPaths = install(folder, 'tandem-client', join(PROJECT_ROOT, 'client', 'dist'));
   for (const path of ['index.js', 'index.d.ts', 'README.md', 'LICENSE'])
@@ -76,6 +73,18 @@ test('the packed packages run where only their dependencies are', async (t) => {
     [],
   );
   linkDependencies(folder);
+}
+
+/** For a program that knows only what Node's types and the package's own say. */
+function checkTypes(folder: string, file: string): void {
+  const forms = ['--module', 'nodenext', '--target', 'esnext', '--lib', 'esnext', '--types', 'node'];
+  run(join(PROJECT_ROOT, 'node_modules', '.bin', 'tsc'), [...forms, '--strict', '--noEmit', file], folder);
+}
+
+test('the packed packages run where only their dependencies are', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'tandem-package-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  installBoth(folder);
   const bin = join(folder, 'node_modules', 'tandem', 'bin', 'tandem.js');
   assert.equal(run(process.execPath, [bin, '--version'], folder), `${manifest.version}\n`);
 
@@ -100,20 +109,7 @@ test('the packed packages run where only their dependencies are', async (t) => {
   assert.equal(run(process.execPath, [bin, 'publish', 'orders', 'hello', '--url', url], folder), 'OK 0:0\n');
   assert.match(await (await fetch(url)).text(), /<title>Tandem live/);
   writeFileSync(join(folder, 'client.mts'), CLIENT_PROGRAM);
-  // For a program that knows only what Node's types and the package's own say.
-  const options = [
-    '--module',
-    'nodenext',
-    '--target',
-    'esnext',
-    '--lib',
-    'esnext',
-    '--strict',
-    '--noEmit',
-    '--types',
-    'node',
-  ];
-  run(join(PROJECT_ROOT, 'node_modules', '.bin', 'tsc'), [...options, 'client.mts'], folder);
+  checkTypes(folder, 'client.mts');
   assert.equal(run(process.execPath, ['client.mts', url], folder), 'TANDEM_TOPIC_INVALID\n0 hello true\n');
   node.kill('SIGTERM');
   assert.equal((await ended)[0], 0, log);
