@@ -1,8 +1,8 @@
 /** `tandem demo`: a cluster that is broken again and again before one's eyes, and the proof that nothing was lost. */
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { countOf } from './bench.ts';
 import type { DemoPlan, DemoResult, DemoRun } from './demo/demo-run.ts';
-import type { FaultKind } from './demo/takeovers.ts';
+import { FAULTS, type FaultKind } from './demo/takeovers.ts';
 import { EXIT } from './exit-codes.ts';
 import { action, type OutputOptions, withJson } from './options.ts';
 import { err, out, printJson, styled } from './terminal.ts';
@@ -27,15 +27,18 @@ const SECOND_PRESS_MS = 500;
 const LINE_MS = 1000;
 
 const ABOUT = `
-One active node and standbys, all real processes on one data folder; producers and subscribers; and faults, again and again:
+Real nodes on one data folder, one active, the others standing by; producers and
+subscribers; and faults, again and again:
   kill        kill -9 of all processes of the active node: a standby takes over
-  hang        all processes of the active node are stopped: the standbys notice after cluster.heartbeatTimeoutMs (1 s), end it and take over
+  hang        all its processes are stopped: the standbys notice after
+              cluster.heartbeatTimeoutMs (1 s), end it and one takes over
   switchover  another node is made active, in order
-At the end everything is read back from the store and compared with what was acked and what subscribers got.
-Exit code 0: nothing lost, nothing doubled, never two active nodes.
+At the end everything is read back from the store and compared with what was
+acked and what subscribers got. Exit code 0: nothing was lost, nothing doubled,
+and there were never two active nodes.
 
-Takeovers every few seconds are what the protection against flapping slows down; the demo turns it off
-(cluster.takeoversMax: 1000000, cluster.minTenureMs: 0).`;
+Takeovers every few seconds are what the protection against flapping slows down:
+the demo turns it off (cluster.takeoversMax: 1000000, cluster.minTenureMs: 0).`;
 
 export function addDemo(program: Command): void {
   withJson(program.command('demo'))
@@ -43,7 +46,7 @@ export function addDemo(program: Command): void {
     .option('--minutes <minutes>', 'how long', numberOf(0.01, 1440), 1)
     .option('--nodes <count>', 'nodes', countOf(5, 2), 3)
     .option('--every <seconds>', 'from one fault to the next', numberOf(0.1, 3600), 4)
-    .option('--faults <kinds>', 'which', faultsOf, ['kill', 'hang', 'switchover'])
+    .addOption(new Option('--faults <kinds>', 'which').argParser(faultsOf).default(FAULTS, FAULTS.join(',')))
     .option('--rate <records>', 'records per second', countOf(20_000), 2000)
     .option('--seed <number>', 'the order of the faults (default: by chance)', countOf(SEED_MAX, 0))
     .option('--data <folder>', 'an empty folder for data, configs and logs; it is kept (default: a temporary one)')
@@ -60,7 +63,7 @@ function numberOf(min: number, max: number): (text: string) => number {
 }
 
 function faultsOf(text: string): readonly FaultKind[] {
-  const known: readonly string[] = ['kill', 'hang', 'switchover'];
+  const known: readonly string[] = FAULTS;
   const kinds = [...new Set(text.split(',').map((kind) => kind.trim()))];
   if (kinds.some((kind) => !known.includes(kind)))
     throw new InvalidArgumentError(`It must be one or more of ${known.join(', ')}.`);

@@ -45,6 +45,7 @@ Tandem demo  3 nodes, 0 faults in 01:01, seed 42
                           median      worst     median      worst
   kill              1      31 ms      31 ms      30 ms      30 ms
   hang              2   1,086 ms   1,102 ms   1,086 ms   1,103 ms
+  without the protection against flapping (cluster.takeoversMax, minTenureMs)
 
   Acked means kept: proven.`,
   );

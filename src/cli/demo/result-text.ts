@@ -79,6 +79,7 @@ function takeoverLines({ takeovers, faults }: DemoResult, paint: Paint): string[
     paint('dim', head),
     paint('dim', under),
     ...rows,
+    paint('dim', '  without the protection against flapping (cluster.takeoversMax, minTenureMs)'),
     ...givenUp.map(({ kind, node, problem }) => `  ${kind} of ${node} was given up: ${problem}`),
   ];
 }
