@@ -47,10 +47,11 @@ export const openEmbeddedNodeStore: OpenNodeStore = async (config, logger) => {
   const { openStateDatabase } = await import('../engines/embedded/state-database.ts');
   const { Leases } = await import('../engines/embedded/leases.ts');
   const state = openStateDatabase(dataFolder);
-  const leases = new Leases({ state, dataDir: dataFolder });
+  const held = new Leases({ state, dataDir: dataFolder });
   const self: NodeId = { name, incarnation: newIncarnation() };
+  const registry = new NodeRegistry(dataFolder);
+  const leases = persistently(held, () => endDead(registry, held, self, logger));
   try {
-    const registry = new NodeRegistry(dataFolder);
     await takeName(leases, self, dataFolder);
     await endEarlier(registry, self, logger);
     const roll = registry.rollOf(self);
@@ -62,7 +63,7 @@ export const openEmbeddedNodeStore: OpenNodeStore = async (config, logger) => {
     );
     return {
       ...{ holder: holderOf(self), leases, provesDeath: true, peers: links, roll, pauses },
-      endDead: () => endDead(registry, leases, self, logger),
+      endDead: () => endDead(registry, held, self, logger),
       claim(term) {
         state.claim(term);
         pauses.reload();
@@ -71,16 +72,37 @@ export const openEmbeddedNodeStore: OpenNodeStore = async (config, logger) => {
       async close() {
         links.close();
         registry.remove(self);
-        leases.close();
+        held.close();
         state.close();
       },
     };
   } catch (error) {
-    leases.close();
+    held.close();
     state.close();
     throw error;
   }
 };
+
+/**
+ * A process that was stopped while it wrote to the state database keeps that locked. If its keeper is dead nobody else will end it, and no
+ * lease could be had.
+ */
+function persistently(leases: LeaseStore, endDead: () => Promise<void>): LeaseStore {
+  return {
+    async acquire(name, holder, ttlMs) {
+      try {
+        return await leases.acquire(name, holder, ttlMs);
+      } catch {
+        await endDead();
+        return leases.acquire(name, holder, ttlMs);
+      }
+    },
+    renew: (grant, ttlMs) => leases.renew(grant, ttlMs),
+    release: (grant, reserveFor) => leases.release(grant, reserveFor),
+    issueTerm: (grant) => leases.issueTerm(grant),
+    holder: (name) => leases.holder(name),
+  };
+}
 
 async function takeName(leases: LeaseStore, self: NodeId, dataFolder: string): Promise<void> {
   const lease = nameLease(self.name);

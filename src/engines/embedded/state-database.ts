@@ -15,9 +15,12 @@ import { TandemError } from '../../core/errors.ts';
 import { systemDisk } from '../../core/ports/disk.ts';
 import type { Random } from '../../core/ports/random.ts';
 import { systemRandom } from '../../core/ports/random.ts';
-import { StoreTerm } from './store-term.ts';
+import type { StoreTerm } from './store-term.ts';
+import { makeStoreTerm, openStoreTerm } from './store-term.ts';
 
 const VERSION = 1;
+/** Raised with every change of SCHEMA: a database that has it is opened without a write, which a process that hangs could hold up. */
+const SCHEMA_REVISION = 2;
 /** Transactions take a millisecond or so; a process that hangs within one must not make the others hang with it for long. */
 const BUSY_TIMEOUT_MS = 2000;
 const SQLITE_BUSY = 5;
@@ -134,12 +137,10 @@ class SqliteStateDatabase implements StateDatabase {
   constructor(dataDir: string, random: Random) {
     const path = join(dataDir, 'state.db');
     this.durable = connect(path, 'FULL');
-    const { storeId, term } = inTransaction(this.durable, () => ({
-      storeId: prepare(this.durable, path, random),
-      term: new StoreTerm(dataDir, this.durable),
-    }));
-    this.storeId = storeId;
-    this.term = term;
+    this.storeId =
+      storeIdOf(this.durable, path) ?? inTransaction(this.durable, () => prepare(this.durable, path, random));
+    this.term =
+      openStoreTerm(dataDir, this.durable) ?? inTransaction(this.durable, () => makeStoreTerm(dataDir, this.durable));
     this.relaxed = connect(path, 'NORMAL');
   }
 
@@ -213,18 +214,27 @@ function switchToWal(database: DatabaseSync): void {
   }
 }
 
-function prepare(database: DatabaseSync, path: string, random: Random): string {
-  database.exec(SCHEMA);
-  const factOf = (name: string): string | number | undefined =>
-    (database.prepare('SELECT value FROM facts WHERE name = ?').get(name) as { value: string | number } | undefined)
-      ?.value;
+/** undefined: the tables are not there yet, or not all of them. Errors: TANDEM_DATA_VERSION. */
+function storeIdOf(database: DatabaseSync, path: string): string | undefined {
+  const { user_version: revision } = database.prepare('PRAGMA user_version').get() as { user_version: number };
+  if (revision < SCHEMA_REVISION) return undefined;
+  const select = database.prepare('SELECT value FROM facts WHERE name = ?');
+  const factOf = (name: string) => (select.get(name) as { value: string | number } | undefined)?.value;
   const version = factOf('version');
-  if (version !== undefined && version !== VERSION)
+  if (version === undefined) return undefined;
+  if (version !== VERSION)
     throw new TandemError('TANDEM_DATA_VERSION', {
       detail: `${path} has version ${version}, this one reads ${VERSION}`,
     });
   const storeId = factOf('store_id');
-  if (version !== undefined && typeof storeId === 'string') return storeId;
+  return typeof storeId === 'string' ? storeId : undefined;
+}
+
+function prepare(database: DatabaseSync, path: string, random: Random): string {
+  database.exec(SCHEMA);
+  database.exec(`PRAGMA user_version = ${SCHEMA_REVISION}`);
+  const storeId = storeIdOf(database, path);
+  if (storeId !== undefined) return storeId;
   const newId = random.id(8);
   const insert = database.prepare('INSERT INTO facts (name, value) VALUES (?, ?)');
   insert.run('version', VERSION);

@@ -14,12 +14,12 @@
  * time between look and write, in which a process can be stopped for an hour.) The first look is for tidiness: a process that wakes up fenced
  * leaves the segment as it is.
  *
- * Not covered: a file system on which processes do not see one another's writes at once.
+ * Not covered: a file system on which processes do not see one another's writes at once; somebody who removes the file while processes run.
  */
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { TandemError } from '../../core/errors.ts';
-import type { Disk, DiskFile } from '../../core/ports/disk.ts';
+import type { DiskFile } from '../../core/ports/disk.ts';
 import { systemDisk } from '../../core/ports/disk.ts';
 
 const FILE_NAME = 'claimed-term';
@@ -30,16 +30,8 @@ export class StoreTerm {
   readonly #bytes = Buffer.alloc(BYTES);
   #own = 0;
 
-  /** `database`: within a transaction, so that one process at a time makes the file. Throws what disk and database throw. */
-  constructor(dataDir: string, database: DatabaseSync, disk: Disk = systemDisk) {
-    this.#file = openFile(disk, join(dataDir, FILE_NAME));
-    try {
-      const inDatabase = claimedIn(database);
-      if (this.#file.sizeSync() < BYTES || this.claimed() < inDatabase) this.#put(inDatabase);
-    } catch (error) {
-      this.#file.close();
-      throw error;
-    }
+  constructor(file: DiskFile) {
+    this.#file = file;
   }
 
   /** The term under which this process writes; 0: under none, so that it may write only as long as nobody has claimed. */
@@ -78,7 +70,7 @@ export class StoreTerm {
     const inFile = this.claimed();
     const inDatabase = claimedIn(database);
     if (term < Math.max(inFile, inDatabase)) throw fencedError(term, Math.max(inFile, inDatabase));
-    if (term > inFile) this.#put(term);
+    if (term > inFile) this.put(term);
     if (term > inDatabase) database.prepare(UPSERT).run(term);
   }
 
@@ -86,7 +78,8 @@ export class StoreTerm {
     this.#file.close();
   }
 
-  #put(term: number): void {
+  /** Only in a write transaction of the state database. */
+  put(term: number): void {
     this.#bytes.writeUInt32LE(term % 2 ** 32, 0);
     this.#bytes.writeUInt32LE(Math.floor(term / 2 ** 32), 4);
     this.#file.writeSync([this.#bytes], 0);
@@ -106,12 +99,39 @@ function claimedIn(database: DatabaseSync): number {
   return row?.value ?? 0;
 }
 
-/** Never put another file in its place: processes that have this one open would see no more claims. */
-function openFile(disk: Disk, path: string): DiskFile {
+/** undefined: the file is not there, or does not say what the database says; `makeStoreTerm` mends that. */
+export function openStoreTerm(dataDir: string, database: DatabaseSync): StoreTerm | undefined {
+  // Read before the file, which is raised before the database.
+  const inDatabase = claimedIn(database);
+  const file = openFile(join(dataDir, FILE_NAME));
+  if (file === undefined) return undefined;
+  const term = new StoreTerm(file);
+  if (file.sizeSync() >= BYTES && term.claimed() >= inDatabase) return term;
+  term.close();
+  return undefined;
+}
+
+/** Within a write transaction, so that one process at a time makes the file. Throws what disk and database throw. */
+export function makeStoreTerm(dataDir: string, database: DatabaseSync): StoreTerm {
+  const path = join(dataDir, FILE_NAME);
+  // Never another file in its place: processes that have this one open would see no more claims.
+  const file = openFile(path) ?? systemDisk.createSync(path, BYTES, Buffer.alloc(BYTES));
+  const term = new StoreTerm(file);
   try {
-    return disk.openSync(path, 'write');
+    const inDatabase = claimedIn(database);
+    if (file.sizeSync() < BYTES || term.claimed() < inDatabase) term.put(inDatabase);
+    return term;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    return disk.createSync(path, BYTES, Buffer.alloc(BYTES));
+    term.close();
+    throw error;
+  }
+}
+
+function openFile(path: string): DiskFile | undefined {
+  try {
+    return systemDisk.openSync(path, 'write');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
   }
 }

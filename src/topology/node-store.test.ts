@@ -1,0 +1,32 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { loadConfig } from '../config/load.ts';
+import { silentLogger } from '../core/contracts/telemetry.ts';
+import { until } from '../core/testing/until.ts';
+import { openStateDatabase } from '../engines/embedded/state-database.ts';
+import { NodeRegistry } from '../supervisor/node-registry.ts';
+import { openEmbeddedNodeStore } from './node-store.ts';
+
+test('a dead node’s process that was stopped while it wrote is in nobody’s way', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'tandem-node-store-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  openStateDatabase(folder).close();
+  const writes = `const { DatabaseSync } = require('node:sqlite');
+    new DatabaseSync(${JSON.stringify(join(folder, 'state.db'))}).exec('BEGIN IMMEDIATE');
+    process.kill(process.pid, 'SIGSTOP'); setInterval(() => {}, 1000);`;
+  const child = spawn(process.execPath, ['-e', writes], { stdio: 'ignore' });
+  t.after(() => child.kill('SIGKILL'));
+  await until('it is stopped', () => / T /.test(readFileSync(`/proc/${child.pid}/stat`, 'utf8')));
+  new NodeRegistry(folder).rollOf({ name: 'dead', incarnation: '1-x' }).add(child.pid as number);
+  const gone = once(child, 'exit');
+  const config = loadConfig({ environment: {}, folder, input: { data: folder, name: 'a' } });
+  const store = await openEmbeddedNodeStore(config, silentLogger);
+  t.after(() => store.close());
+  await gone;
+  assert.equal((await store.leases.holder('node/a'))?.holder, store.holder);
+});
