@@ -29,8 +29,9 @@ for (const kind of ['haproxy', 'nginx'] as const)
     assert.deepEqual(told.sort(), ['200 active, up ready 100%\n', standby, standby]);
     for (let round = 0; round < ROUNDS; round++)
       for (const fault of FAULTS) {
-        const { pausesMs } = await drill.inflict(fault);
-        t.diagnostic(`${kind} ${fault}: longest pauses in ms ${JSON.stringify(pausesMs)}`);
+        const { pausesMs, ownPauseMs } = await drill.inflict(fault);
+        const own = ownPauseMs === null ? '' : `, the nodes say ${ownPauseMs}`;
+        t.diagnostic(`${kind} ${fault}: longest pauses in ms ${JSON.stringify(pausesMs)}${own}`);
       }
     const { acked, stored, breaches } = await drill.finish();
     t.diagnostic(`${kind}: acked ${acked}, stored ${stored}`);

@@ -21,6 +21,8 @@ export type BalancedFault = 'kill' | 'hang' | 'switch';
 
 export interface FaultReport {
   readonly fault: BalancedFault;
+  /** What the nodes themselves say of a switchover. */
+  readonly ownPauseMs: number | null;
   /** By client: the longest time without an acknowledgement, until it was served by the node that has taken over. */
   readonly pausesMs: { readonly [client: string]: number };
 }
@@ -71,12 +73,12 @@ export class BalancedDrill {
     await this.serve();
     await pause(LOAD_MS);
     for (const { history } of this.#producers) history.longestPauseMs = 0;
-    await this.#harm(fault, active);
+    const ownPauseMs = await this.#harm(fault, active);
     // What hangs is ended by who takes over; it joins again as a standby.
     await until('the node is gone or goes on', () => fault === 'switch' || !active.isRunning, SETTLE_MS);
     await this.serve();
     const entries = this.#producers.map(({ history }) => [history.name, Math.round(history.longestPauseMs)]);
-    const report = { fault, pausesMs: Object.fromEntries(entries) as FaultReport['pausesMs'] };
+    const report = { fault, ownPauseMs, pausesMs: Object.fromEntries(entries) as FaultReport['pausesMs'] };
     this.#faults.push(report);
     return report;
   }
@@ -111,11 +113,10 @@ export class BalancedDrill {
     void this.#subscriber.stop();
   }
 
-  #harm(fault: BalancedFault, active: NodeUnderTest): Promise<unknown> {
-    if (fault === 'kill') return active.killAll();
-    if (fault === 'switch') return this.#cluster.switchOver();
-    active.hang();
-    return Promise.resolve();
+  async #harm(fault: BalancedFault, active: NodeUnderTest): Promise<number | null> {
+    if (fault === 'kill') await active.killAll();
+    if (fault === 'hang') active.hang();
+    return fault === 'switch' ? Math.round((await this.#cluster.switchOver()).pauseMs) : null;
   }
 
   async #servedSince(startMs: number): Promise<void> {
