@@ -75,7 +75,7 @@ export interface PublishReceipt {
   /** null: stored earlier, and the server no longer knows where. */
   readonly offset: number | null;
   readonly epoch: string;
-  /** Of the node that acknowledged it. */
+  /** Of the node that acknowledged it; 0 in the mode active-active. */
   readonly term: number;
   /** The record had been stored by an earlier attempt. */
   readonly isDuplicate: boolean;

@@ -18,6 +18,7 @@ import { clientError, type TandemClientError } from './errors.ts';
 import { type Link, type LinkEnd, type RpcAnswer, TermGate } from './link.ts';
 import { notify } from './notify.ts';
 import { Publisher } from './publisher.ts';
+import { requireWebSocket } from './socket.ts';
 
 /** WebSocket close code: a message was larger than the node takes. */
 const TOO_LARGE = 1009;
@@ -39,6 +40,7 @@ export class ConnectedClient implements TandemClient, ConnectionOwner, Subscript
   /** Errors: TANDEM_CLIENT_INVALID. */
   constructor(options: ClientOptions) {
     const { addresses, token, producer } = options;
+    requireWebSocket();
     const timeoutMs = positive('timeoutMs', options.timeoutMs ?? 3000);
     this.#options = options;
     this.#publisher = new Publisher({

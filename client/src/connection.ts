@@ -65,10 +65,13 @@ export class Connection implements LinkOwner {
     this.#owner = owner;
   }
 
-  /** Errors: TANDEM_CLIENT_INVALID. */
+  /** Begins in a moment: no listener is called before `connect` has returned. */
   start(): void {
-    this.#limitOutage();
-    this.#try();
+    queueMicrotask(() => {
+      if (this.#isClosed) return;
+      this.#limitOutage();
+      this.#try();
+    });
   }
 
   /** Leaves the node, which has said that it is not the right one; goes on with the next address. */

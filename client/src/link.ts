@@ -35,8 +35,9 @@ export interface LinkOwner {
 export class TermGate {
   term = 0;
 
-  /** False: it is stale. */
+  /** False: it is stale. 0 is no term: what only passes on to whoever is active (mode active-active) has none and cannot be stale. */
   admits(term: number): boolean {
+    if (term === 0) return true;
     if (term < this.term) return false;
     this.term = term;
     return true;
@@ -88,7 +89,6 @@ export class Link {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #closing: Closing | undefined;
 
-  /** Errors: TANDEM_CLIENT_INVALID. */
   constructor(options: LinkOptions, owner: LinkOwner) {
     this.address = options.address;
     this.#options = options;

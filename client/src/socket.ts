@@ -30,10 +30,13 @@ export interface OpenedSocket {
 }
 
 /** Errors: TANDEM_CLIENT_INVALID. */
+export function requireWebSocket(): void {
+  if (globalThis.WebSocket === undefined)
+    throw clientError('TANDEM_CLIENT_INVALID', 'there is no global WebSocket; Node has one since 22');
+}
+
 export function openSocket(address: string, token: string | undefined): OpenedSocket {
   const { WebSocket: Constructor } = globalThis;
-  if (Constructor === undefined)
-    throw clientError('TANDEM_CLIENT_INVALID', 'there is no global WebSocket; Node has one since 22');
   // Node sets it when WebSocket is first looked at.
   const dispatcher = (globalThis as { [DISPATCHER]?: UndiciDispatcher })[DISPATCHER];
   return dispatcher === undefined

@@ -30,6 +30,17 @@ test('a node that answers under an older term is left, asked nothing, and its re
   assert.deepEqual(records, []);
 });
 
+test('term 0 is no term: a node that only passes on is believed whatever was seen before', async (t) => {
+  const active = await ScriptedNode.start(t, 6);
+  const front = await ScriptedNode.start(t, 0);
+  const client = connect({ addresses: [active.address, front.address] });
+  t.after(() => client.close({ flush: false }));
+  await client.publish('t', 'a');
+  active.stop();
+  assert.equal((await client.publish('t', 'b')).term, 0);
+  assert.equal(client.term, 6);
+});
+
 test('an acknowledgement under an older term is none: the record goes again, to another node', async (t) => {
   const first = await ScriptedNode.start(t, 6);
   const second = await ScriptedNode.start(t, 6);
