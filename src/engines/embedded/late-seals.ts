@@ -8,6 +8,7 @@
  * the next recovery what this one has cost.
  */
 import type { Logger } from '../../core/contracts/telemetry.ts';
+import { TandemError } from '../../core/errors.ts';
 import type { Clock, Timer } from '../../core/ports/clock.ts';
 import { delay } from '../../core/ports/clock.ts';
 import type { Disk, DiskFile } from '../../core/ports/disk.ts';
@@ -63,7 +64,7 @@ export class LateSeals {
 
   /** Leaves off the checking, which reads can do too, and seals. What fails now is left to the next start. */
   async close(): Promise<void> {
-    this.#hurry.abort(new Error('closing'));
+    this.#hurry.abort(new TandemError('TANDEM_DRAINING'));
     await this.finish();
   }
 

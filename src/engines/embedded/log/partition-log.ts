@@ -2,7 +2,7 @@
 import type { GrowingExtent } from './extent.ts';
 import type { ProducerWindow } from './producer-window.ts';
 import type { Extent, Segment } from './segment.ts';
-import type { SegmentTrail, TrailOrigin } from './segment-trail.ts';
+import type { TrailOrigin } from './trail-origin.ts';
 
 export interface ProducerState extends TrailOrigin {
   readonly producerId: string;
@@ -29,7 +29,7 @@ export class PartitionLog implements TrailOrigin {
   extents: Extent[];
   /** In the journal's active segment. */
   active: GrowingExtent | undefined = undefined;
-  trail: SegmentTrail | undefined = undefined;
+  trail: object | undefined = undefined;
   trailOrigin = 0;
   readonly watchers = new Set<() => void>();
   /** By id; the one unseen for longest first. */

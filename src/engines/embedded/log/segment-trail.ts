@@ -9,6 +9,7 @@ import type { Segment } from './segment.ts';
 import { SEGMENT_HEADER_BYTES } from './segment-format.ts';
 import { ROW_WORDS } from './segment-index.ts';
 import { encodeFrame } from './trail-format.ts';
+import type { TrailOrigin } from './trail-origin.ts';
 
 const HIGH = 0x1_0000_0000;
 
@@ -24,12 +25,6 @@ export interface SegmentTrailOptions {
   readonly disk: Disk;
   readonly logger: Logger;
   readonly pace: TrailPace;
-}
-
-/** Remembers its origin in a trail. */
-export interface TrailOrigin {
-  trail: SegmentTrail | undefined;
-  trailOrigin: number;
 }
 
 export class SegmentTrail {
