@@ -1,7 +1,9 @@
 /**
- * The embedded engine: the whole engine contract on files of one folder, for the worker processes of one node.
+ * The embedded engine: the whole engine contract on files of one folder, for the worker processes of the nodes that share it.
  *
  *   <dataDir>/state.db                      topics, epochs, terms, leases, committed offsets, producers (state-database.ts)
+ *   <dataDir>/claimed-term                  the highest term that was claimed at the store (store-term.ts)
+ *   <dataDir>/leases/<name>.lock, .held     held by the process that has the lease (leases.ts)
  *   <dataDir>/journal-<slot>/<n>.seg, .idx  segments and their sidecars (log/segment-format.ts, log/sidecar-format.ts), made smaller
  *                                           and fewer by compaction (compactor.ts)
  *   <dataDir>/journal-<slot>/<n>.trail      what is durable of the segment that is being written (log/trail-format.ts)
@@ -17,7 +19,7 @@
  * journals. That needs every slot recovered, so a node opens its slots, or at least uses a record, when it has recovered all. A slot that is
  * replaced later waits for nobody.
  *
- * Non-goals: replication, several nodes on one folder, network file systems.
+ * Non-goals: replication, network file systems.
  */
 import { join } from 'node:path';
 import { TandemError } from '../../core/errors.ts';
