@@ -197,3 +197,18 @@ test('an active that hears of a newer term stops at once', async () => {
   await stage.until('the cut is over', () => stage.lines.some((line) => why.test(line)), 200);
   assert.equal(active.duties.isWriting, false);
 });
+
+test('told that a write was refused while it gives up a start that failed: the next start is not taken for lost', async () => {
+  const stage = new Stage('timed', { nodes: 1 });
+  const active = await stage.started();
+  active.elector.fenced('a write was refused');
+  active.faults = { ...WELL, promoteFails: 1 };
+  const hasFailed = (): boolean => stage.lines.some((line) => line.includes('promote_failed'));
+  while (!hasFailed()) await stage.world.scheduler.runUntil(hasFailed);
+  active.elector.fenced('a write was refused');
+  active.faults = WELL;
+  await stage.until('it serves', () => stage.active.length === 1, 3000);
+  assert.equal(active.duties.term, active.elector.facts().term);
+  await stage.run(2000);
+  assert.deepEqual(stage.active, [active]);
+});

@@ -41,9 +41,9 @@ interface Loss {
   readonly cut: Promise<void>;
 }
 
-/** A start that failed: others may try meanwhile. */
-const PROMOTE_RETRY_FIRST_MS = 100;
-const PROMOTE_RETRY_MS_MAX = 5000;
+/** Waits after a start that failed: others may try meanwhile. */
+const RETRY_FIRST_MS = 100;
+const RETRY_MS_MAX = 5000;
 
 export class Elector {
   readonly #options: ElectorOptions;
@@ -71,7 +71,7 @@ export class Elector {
     assertClusterTimers(timers, provesDeath);
     this.#options = options;
     this.#tenure = new Tenure(timers);
-    this.#promoteBackOff = new BackOff(random, PROMOTE_RETRY_FIRST_MS, PROMOTE_RETRY_MS_MAX);
+    this.#promoteBackOff = new BackOff(random, RETRY_FIRST_MS, RETRY_MS_MAX);
     const onLost = (reason: string): void => this.#lose(reason);
     this.#holding = new LeaseHolding({ leases, provesDeath, leaseName, holder: self.holder, timers, clock, onLost });
     this.#candidacy = new Candidacy(options, {
@@ -109,7 +109,7 @@ export class Elector {
     return this.#standing.facts;
   }
 
-  /** Called whenever the facts have changed, after the peers were told. */
+  /** Called when the facts have changed, after the peers were told. */
   onChange(listener: (facts: NodeFacts) => void): void {
     this.#standing.onChange(listener);
   }
@@ -194,8 +194,7 @@ export class Elector {
   #observe(peer: PeerView): void {
     const { facts } = peer;
     if (!this.#book.heard(peer)) return;
-    const { clock } = this.#options;
-    if (facts.takeovers.length > 0) this.#tenure.learn(facts.takeovers, clock.nowMs());
+    if (facts.takeovers.length > 0) this.#tenure.learn(facts.takeovers, this.#options.clock.nowMs());
     if (facts.role === 'active') this.#onPeerActive(facts);
     else if (this.#tenure.sawStandby(facts.holder)) {
       const { lastTerm: term } = this.#tenure;
@@ -309,7 +308,9 @@ export class Elector {
     await this.#holding.release();
     this.#problem = `could not start under term ${term}: ${message}`;
     this.#candidacy.holdOff(waitMs);
-    this.#standBy();
+    // Lost while it was given up: that cut is to be over before the next start.
+    if (this.#loss !== undefined) await this.#endLoss(this.#loss);
+    else this.#standBy();
   }
 
   async #startAlone(): Promise<void> {

@@ -6,6 +6,7 @@ import type { SimNode, World } from './world.fixture.ts';
 const FIRST_FAULT_MS = 300;
 const WINDOW_MS = 3000;
 const FAULTS_MAX = 9;
+const KINDS_MAX = 4;
 const STOPS_MS = [30, 200, 700, 1000, 1050, 1200, 1300, 1500, 1600, 3000];
 
 /** Each does its harm at once and returns what takes it back. */
@@ -56,7 +57,7 @@ const storeAway: Fault = (world) => {
 };
 
 /** Requests and answers of all nodes are slow or lost. */
-const storeTrouble: Fault = (world) => {
+const storeTrouble: Fault = (world, node) => {
   const { timed } = world;
   if (timed === undefined) return undefined;
   const part = (): number => (world.isHit(0.5) ? world.between(0, 0.6) : 0);
@@ -65,8 +66,14 @@ const storeTrouble: Fault = (world) => {
     answerLoss: part(),
     requestDelay: part(),
     answerDelay: part(),
-    delayMsMax: world.between(50, 4000),
+    delayMsMax: world.pick([100, 400, 700, 4000]),
   };
+  // The lease comes free while answers overtake each other.
+  if (world.isHit(0.4)) {
+    const active = activeOr(world, node);
+    world.kill(active);
+    world.scheduler.after(world.between(100, 1000), undefined, () => world.start(active));
+  }
   for (const { name } of world.nodes) timed.trouble(name, faults);
   return () => timed.heal();
 };
@@ -103,6 +110,25 @@ const badDuties: Fault = (world, node) => {
   };
   return () => {
     node.faults = WELL;
+  };
+};
+
+/** A switchover of which a step or two go wrong, and what takes them back too. */
+const badSwitchover: Fault = (world, node) => {
+  const active = activeOr(world, node);
+  const part = (): number => (world.isHit(0.5) ? world.pick([0.5, 1]) : 0);
+  active.faults = {
+    ...WELL,
+    quiesceFails: part(),
+    unquiesceFails: part(),
+    demoteFails: part(),
+    hangs: world.isHit(0.2) ? 1 : 0,
+    cutFails: world.kind === 'kernel' ? part() : 0,
+  };
+  const timeoutMs = world.pick([100, 400, 1000]);
+  world.scheduler.after(world.between(0, 200), undefined, () => world.switchover(active, null, timeoutMs));
+  return () => {
+    active.faults = WELL;
   };
 };
 
@@ -162,6 +188,19 @@ const badStart: Fault = (world, node) => {
   };
 };
 
+/** Told again and again that it is not active, in whatever it is about, starts that fail included. */
+const pestered: Fault = (world, node) => {
+  const { process } = node;
+  node.faults = { ...WELL, promoteFails: 0.5 };
+  for (let call = 0; call < 12; call++)
+    world.scheduler.after(world.random.fraction() ** 2 * 500, process, () =>
+      node.elector.fenced('a write was refused'),
+    );
+  return () => {
+    node.faults = WELL;
+  };
+};
+
 const FAULTS: readonly Fault[] = [
   killed,
   killed,
@@ -175,7 +214,8 @@ const FAULTS: readonly Fault[] = [
   storeLost,
   storeLost,
   badDuties,
-  badDuties,
+  badSwitchover,
+  badStart,
   badStart,
   noFencing,
   noFencing,
@@ -184,16 +224,19 @@ const FAULTS: readonly Fault[] = [
   switchover,
   ended,
   toldFenced,
+  pestered,
 ];
 
 /** Sets all faults of the seed. Returns when the last is healed, in ms. */
 export function planFaults(world: World): number {
   const count = 1 + Math.floor(world.random.fraction() * FAULTS_MAX);
+  // A few kinds per seed, often: what needs one of them several times, or two together, comes up far sooner than with all of them mixed.
+  const kinds = Array.from({ length: 1 + Math.floor(world.random.fraction() * KINDS_MAX) }, () => world.pick(FAULTS));
   let lastMs = FIRST_FAULT_MS;
   for (let index = 0; index < count; index++) {
     const atMs = FIRST_FAULT_MS + world.random.fraction() * WINDOW_MS;
     const forMs = world.pick(STOPS_MS) + world.between(-20, 20);
-    const fault = world.pick(FAULTS);
+    const fault = world.pick(kinds);
     lastMs = Math.max(lastMs, atMs + forMs);
     world.scheduler.at(atMs, undefined, () => {
       const node = world.pick(world.nodes);

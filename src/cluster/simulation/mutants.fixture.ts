@@ -92,6 +92,18 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   },
   {
+    name: 'a cut that began while a failed start was given up is forgotten',
+    kind: 'timed',
+    breaks: [2, 3, 4, 6],
+    edits: [
+      edit(
+        'elector.ts',
+        'if (this.#loss !== undefined) await this.#endLoss(this.#loss);\n    else this.#standBy();\n  }\n\n  async #startAlone',
+        'this.#standBy();\n  }\n\n  async #startAlone',
+      ),
+    ],
+  },
+  {
     name: 'the lease is given back while the cut lasts',
     kind: 'kernel',
     breaks: [3, 6],
@@ -150,7 +162,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'after a switchover the node is no candidate any more',
     kind: 'kernel',
     breaks: [4],
-    edits: [edit('elector.ts', 'else this.#standBy();\n', "else this.#standing.enter('standby');\n")],
+    edits: [edit('elector.ts', 'else this.#standBy();\n      },', "else this.#standing.enter('standby');\n      },")],
   },
   {
     name: 'a planned end does not drain',

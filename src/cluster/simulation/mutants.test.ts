@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { copyMutant, MUTANTS } from './mutants.fixture.ts';
 import { runSeeds } from './seed-job.fixture.ts';
 
-const SEEDS_MAX = 6000;
+const SEEDS_MAX = 10_000;
 
 for (const mutant of MUTANTS)
   test(`caught: ${mutant.name}`, async (t) => {
