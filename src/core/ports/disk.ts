@@ -18,6 +18,8 @@ export interface DiskFile {
   dataSync(done: (error: Error | null) => void): void;
   truncateSync(bytes: number): void;
   sizeSync(): number;
+  /** Of the medium: holes take none. */
+  allocatedBytesSync(): number;
   close(): void;
 }
 
@@ -111,6 +113,9 @@ class SystemFile implements DiskFile {
   }
   sizeSync(): number {
     return fs.fstatSync(this.#descriptor).size;
+  }
+  allocatedBytesSync(): number {
+    return fs.fstatSync(this.#descriptor).blocks * 512;
   }
   close(): void {
     if (this.#isClosed) return;

@@ -42,7 +42,7 @@ import { OpenedEngine } from './opened-engine.ts';
 import { journalOwner } from './ownership.ts';
 import { ProducerStates } from './producers.ts';
 import { publishSlots } from './published-slots.ts';
-import type { RecoveryReport, UnsealedSegment } from './recovery.ts';
+import type { LeftToDo, RecoveryReport, UnsealedSegment } from './recovery.ts';
 import { JournalRecovery } from './recovery.ts';
 import { SealedSegments } from './sealed-segments.ts';
 import type { StateDatabase } from './state-database.ts';
@@ -171,6 +171,7 @@ class SlotOpening implements RecoveredSlot {
   readonly #parts: Parts;
   readonly #locks: ExclusiveLock[] = [];
   readonly #unsealed: UnsealedSegment[] = [];
+  readonly #leftOvers: string[] = [];
   readonly #report: RecoveryReport = { segments: 0, batches: 0, scannedBytes: 0, tornTails: 0, damages: 0 };
   #supply: SegmentSupply | undefined;
 
@@ -210,10 +211,10 @@ class SlotOpening implements RecoveredSlot {
     const own = await this.#lockOwn();
     publishSlots(state, slot.slots);
     const lockedMs = clock.monotonicMs();
-    this.#unsealed.push(...own.run());
+    this.#note(own.run());
     for (const journal of journalsOf(disk, dataDir)) {
       if (journal === slot.slot || journalOwner(journal, slot.slots) !== slot.slot) continue;
-      this.#unsealed.push(...(await this.#lock(journal)).run());
+      this.#note((await this.#lock(journal)).run());
     }
     const lockMs = roundedMs(lockedMs - startMs);
     logger.info('slot_recovered', { ...this.#report, lockMs, recoveryMs: roundedMs(clock.monotonicMs() - lockedMs) });
@@ -223,8 +224,13 @@ class SlotOpening implements RecoveredSlot {
     const supply = this.#supply as SegmentSupply;
     this.#parts.topics.refresh();
     await supply.ready();
-    const found = { unsealed: this.#unsealed, report: this.#report };
+    const found = { unsealed: this.#unsealed, leftOvers: this.#leftOvers, report: this.#report };
     return new OpenedEngine(this.#settings, { ...this.#parts, ...found, locks: this.#locks, supply });
+  }
+
+  #note({ unsealed, leftOvers }: LeftToDo): void {
+    this.#unsealed.push(...unsealed);
+    this.#leftOvers.push(...leftOvers);
   }
 
   /** The segment in which the journal goes on is made while the earlier ones are read. */

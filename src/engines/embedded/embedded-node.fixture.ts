@@ -189,6 +189,7 @@ export class EmbeddedNode {
       },
       truncateSync: (bytes) => file.truncateSync(bytes),
       sizeSync: () => file.sizeSync(),
+      allocatedBytesSync: () => file.allocatedBytesSync(),
       close: () => file.close(),
     });
     return {

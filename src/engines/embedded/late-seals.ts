@@ -1,5 +1,5 @@
 /**
- * Seals the segments that a dead process has left and recovery has only read (recovery.ts), when the slot serves again: a little at a time, so
+ * Does what recovery has left to do (recovery.ts): removes files of no use, and seals the segments that a dead process has left, when the slot serves again: a little at a time, so
  * that nobody who is served notices.
  *
  * What recovery took from the trail it has not looked at. So first every batch is read and checked against its checksums, as a scan would have
@@ -18,7 +18,7 @@ import type { SegmentIndex } from './log/segment-index.ts';
 import { encodeSidecar, SidecarDirectory } from './log/sidecar-format.ts';
 import { Pace } from './pace.ts';
 import type { ProducerRow, ProducerStates } from './producers.ts';
-import type { RecoveryReport, UnsealedSegment } from './recovery.ts';
+import type { LeftToDo, RecoveryReport, UnsealedSegment } from './recovery.ts';
 
 export interface LateSealsOptions {
   readonly disk: Disk;
@@ -39,7 +39,7 @@ export class LateSeals {
   readonly #options: LateSealsOptions;
   readonly #hurry = new AbortController();
   readonly #pace: Pace;
-  #waiting: readonly UnsealedSegment[] = [];
+  #waiting: LeftToDo = { unsealed: [], leftOvers: [] };
   #timer: Timer | undefined;
   #inHand: Promise<void> | undefined;
 
@@ -49,9 +49,9 @@ export class LateSeals {
   }
 
   /** Begins after `delayMs`. */
-  begin(unsealed: readonly UnsealedSegment[], delayMs: number): void {
-    if (unsealed.length === 0) return;
-    this.#waiting = unsealed;
+  begin(leftToDo: LeftToDo, delayMs: number): void {
+    if (leftToDo.unsealed.length + leftToDo.leftOvers.length === 0) return;
+    this.#waiting = leftToDo;
     this.#timer = this.#options.clock.after(delayMs, () => void this.finish());
   }
 
@@ -69,12 +69,16 @@ export class LateSeals {
   }
 
   async #run(): Promise<void> {
-    for (const unsealed of this.#waiting) {
+    const { disk, logger } = this.#options;
+    for (const path of this.#waiting.leftOvers)
+      await disk
+        .remove(path)
+        .catch((error: unknown) => logger.warn('left_over_not_removed', { file: path, error: String(error) }));
+    for (const unsealed of this.#waiting.unsealed) {
       await this.#check(unsealed);
       while (!(await this.#seal(unsealed)) && !this.#hurry.signal.aborted)
         await delay(this.#options.clock, RETRY_MS, this.#hurry.signal).catch(() => {});
     }
-    this.#waiting = [];
   }
 
   async #check({ segment, end }: UnsealedSegment): Promise<void> {

@@ -24,12 +24,12 @@ import type { TrailPace } from './log/segment-trail.ts';
 import type { SidecarDirectory } from './log/sidecar-format.ts';
 import { Partitions } from './partitions.ts';
 import type { ProducerStates } from './producers.ts';
-import type { RecoveryReport, UnsealedSegment } from './recovery.ts';
+import type { LeftToDo, RecoveryReport } from './recovery.ts';
 import { SegmentSeals } from './segment-seals.ts';
 import type { StateDatabase } from './state-database.ts';
 import { scanWhole } from './unsealed-segment.ts';
 
-export interface LocalStoreOptions {
+export interface LocalStoreOptions extends LeftToDo {
   readonly disk: Disk;
   readonly clock: Clock;
   readonly random: Random;
@@ -43,9 +43,7 @@ export interface LocalStoreOptions {
   readonly trailPace: TrailPace;
   /** Of this slot's journal. */
   readonly supply: SegmentSupply;
-  /** Of this slot's journal, as recovery has found them. */
-  readonly unsealed: readonly UnsealedSegment[];
-  /** They are sealed so long after the opening. */
+  /** What recovery has left to do is done so long after the opening. */
   readonly sealDelayMs: number;
   readonly report: RecoveryReport;
   /** The sealed segments of all journals. Called once, when the first partition is taken up. */
@@ -83,7 +81,7 @@ export class LocalStore {
     const { storeId } = options.state;
     this.#seals = new SegmentSeals({ disk, clock, logger, producers, storeId });
     this.#lateSeals = new LateSeals({ ...options, storeId });
-    this.#lateSeals.begin(options.unsealed, options.sealDelayMs);
+    this.#lateSeals.begin(options, options.sealDelayMs);
     this.#journal = new Journal({
       term: options.state.term,
       supply: this.#supply,

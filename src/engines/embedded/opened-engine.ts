@@ -15,7 +15,7 @@ import type { SegmentSupply } from './log/segment-supply.ts';
 import { Peers } from './peers/peers.ts';
 import type { ProducerStates } from './producers.ts';
 import { EmbeddedRecordStore } from './record-store.ts';
-import type { RecoveryReport, UnsealedSegment } from './recovery.ts';
+import type { LeftToDo, RecoveryReport } from './recovery.ts';
 import { Retention } from './retention.ts';
 import type { SealedSegments } from './sealed-segments.ts';
 import type { StateDatabase } from './state-database.ts';
@@ -32,14 +32,13 @@ export interface EmbeddedEngine extends Engine, MetricSource {
 }
 
 /** What recovery leaves to the engine. */
-export interface EngineFoundation {
+export interface EngineFoundation extends LeftToDo {
   readonly state: StateDatabase;
   readonly topics: Topics;
   readonly producers: ProducerStates;
   readonly sealed: SealedSegments;
   readonly locks: readonly ExclusiveLock[];
   readonly supply: SegmentSupply;
-  readonly unsealed: readonly UnsealedSegment[];
   readonly report: RecoveryReport;
 }
 

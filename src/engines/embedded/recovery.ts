@@ -7,8 +7,8 @@
  * Damage is logged with file, place and the offsets that are lost; the file is left as it is, reads that come upon it answer
  * TANDEM_LOG_CORRUPT.
  *
- * A segment without a batch is deleted, and so is one in whose place compaction has put another one. A missing or damaged sidecar is
- * made again. If the segment belongs to another state database than the present one (that was lost), its topics are created again and its
+ * A segment without a batch is deleted, and so is one in whose place compaction has put another one; later, what is surely of no use. A
+ * missing or damaged sidecar is made again. If the segment belongs to another state database than the present one (that was lost), its topics are created again and its
  * producers remembered again.
  */
 import { join } from 'node:path';
@@ -23,6 +23,7 @@ import type { Segment } from './log/segment.ts';
 import { segmentAt } from './log/segment.ts';
 import type { SegmentHeader, SegmentName } from './log/segment-format.ts';
 import {
+  decodeSegmentHeader,
   isWhole,
   namesInForce,
   parseFileName,
@@ -68,11 +69,22 @@ export interface UnsealedSegment {
   readonly end: number;
 }
 
+/** What can be done when the slot serves again (late-seals.ts). */
+export interface LeftToDo {
+  /** Oldest first. */
+  readonly unsealed: readonly UnsealedSegment[];
+  /** Files that mean nothing any more. */
+  readonly leftOvers: readonly string[];
+}
+
 interface Found {
   readonly segment: Segment;
   readonly header: SegmentHeader;
   readonly contents: SegmentContents;
 }
+
+/** The header of a segment takes no more than that of the medium. */
+const PAGE_BYTES = 4096;
 
 export class JournalRecovery {
   readonly #options: RecoveryOptions;
@@ -82,6 +94,7 @@ export class JournalRecovery {
   readonly #files: ReadonlySet<string>;
   readonly #names: readonly SegmentName[];
   readonly #unsealed: UnsealedSegment[] = [];
+  readonly #leftOvers: string[] = [];
   /** The last sequence that holds something. */
   #lastInUse = 0;
 
@@ -100,34 +113,50 @@ export class JournalRecovery {
     return this.#names.reduce((highest, { last }) => Math.max(highest, last), 0);
   }
 
-  /**
-   * Returns what is left to be sealed, oldest first. Errors: TANDEM_DATA_VERSION, TANDEM_DISK_FULL, TANDEM_STORE_FAILED (or what the disk
-   * throws).
-   */
-  run(): readonly UnsealedSegment[] {
-    this.#removeStrays();
-    for (const name of this.#names)
-      if (name.last > this.#lastInUse && this.#holdsBatch(name)) this.#lastInUse = name.last;
-    this.#recover(this.#names);
-    return this.#unsealed;
+  /** Errors: TANDEM_DATA_VERSION, TANDEM_DISK_FULL, TANDEM_STORE_FAILED (or what the disk throws). */
+  run(): LeftToDo {
+    this.#clearStrays();
+    const used: SegmentName[] = [];
+    for (const name of this.#names) {
+      const use = this.#files.has(sidecarFileName(name)) ? 'batch' : this.#lookInto(name);
+      if (use === 'nothing') this.#leftOvers.push(join(this.#folder, segmentFileName(name)));
+      else used.push(name);
+      if (use === 'batch') this.#lastInUse = Math.max(this.#lastInUse, name.last);
+    }
+    this.#recover(used);
+    return { unsealed: this.#unsealed, leftOvers: this.#leftOvers };
   }
 
-  #removeStrays(): void {
+  /** Drafts at once: whoever makes the next one of the name must not meet them. */
+  #clearStrays(): void {
     for (const file of this.#files) {
-      const name = parseFileName(file, 'idx') ?? parseFileName(file, 'trail');
+      const path = join(this.#folder, file);
+      const name = parseFileName(file, 'idx');
       const isStray = name !== undefined && !this.#files.has(segmentFileName(name));
-      const isDone = parseFileName(file, 'trail') !== undefined && this.#files.has(file.replace(/trail$/, 'idx'));
-      if (isStray || isDone || file.endsWith('.draft')) this.#options.disk.removeSync(join(this.#folder, file));
+      if (isStray || file.endsWith('.draft')) this.#options.disk.removeSync(path);
+      const trail = parseFileName(file, 'trail');
+      if (trail === undefined) continue;
+      const isUseful = this.#files.has(segmentFileName(trail)) && !this.#files.has(sidecarFileName(trail));
+      if (!isUseful) this.#leftOvers.push(path);
     }
   }
 
-  /** Whether the segment was written to, as far as its first bytes tell. */
-  #holdsBatch(name: SegmentName): boolean {
-    if (this.#files.has(sidecarFileName(name))) return true;
-    const path = join(this.#folder, segmentFileName(name));
-    const bytes = readStart(this.#options.disk, path, SEGMENT_HEADER_BYTES + LONGEST_BATCH_HEAD_BYTES);
-    const id = segmentIdAt(bytes, SEGMENT_HEADER_BYTES);
-    return id !== undefined && readBatchHeader(bytes, SEGMENT_HEADER_BYTES, id) !== undefined;
+  /** What was written to the segment: a batch, certainly nothing (it was made ahead of need), or what only a scan tells. */
+  #lookInto(name: SegmentName): 'batch' | 'nothing' | 'unclear' {
+    const file = this.#options.disk.openSync(join(this.#folder, segmentFileName(name)), 'read');
+    try {
+      const bytes = Buffer.alloc(PAGE_BYTES);
+      const start = bytes.subarray(0, file.readSync(bytes, 0));
+      const id = segmentIdAt(start, SEGMENT_HEADER_BYTES);
+      if (id !== undefined && readBatchHeader(start, SEGMENT_HEADER_BYTES, id) !== undefined) return 'batch';
+      const isUnused =
+        decodeSegmentHeader(start)?.version === SEGMENT_VERSION &&
+        isZero(start.subarray(SEGMENT_HEADER_BYTES)) &&
+        file.allocatedBytesSync() <= PAGE_BYTES;
+      return isUnused && !this.#files.has(trailFileName(name)) ? 'nothing' : 'unclear';
+    } finally {
+      file.close();
+    }
   }
 
   /**

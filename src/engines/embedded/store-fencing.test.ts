@@ -127,6 +127,7 @@ class InterruptingDisk {
         }),
       truncateSync: (bytes) => file.truncateSync(bytes),
       sizeSync: () => file.sizeSync(),
+      allocatedBytesSync: () => file.allocatedBytesSync(),
       close: () => file.close(),
     };
   }

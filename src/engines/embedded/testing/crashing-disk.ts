@@ -151,6 +151,7 @@ export class CrashingDisk {
         file.truncateSync(bytes);
       },
       sizeSync: () => file.sizeSync(),
+      allocatedBytesSync: () => file.allocatedBytesSync(),
       close: () => file.close(),
     };
   }

@@ -36,6 +36,7 @@ export function failingDisk(faults: DiskFaults): Disk {
     },
     truncateSync: (bytes) => file.truncateSync(bytes),
     sizeSync: () => file.sizeSync(),
+    allocatedBytesSync: () => file.allocatedBytesSync(),
     close: () => file.close(),
   });
   return {
