@@ -65,9 +65,8 @@ export class Candidacy {
 
   /** The node stands by (again). */
   resume(): void {
-    const nowMs = this.#options.clock.monotonicMs();
-    this.#book.freshStart(nowMs);
-    this.#arm(nowMs);
+    this.#book.freshStart(this.#options.clock.monotonicMs());
+    this.tick();
   }
 
   pause(): void {

@@ -102,7 +102,6 @@ export class Elector {
     this.#standing.publish(true);
     if (isAlone === true) return this.#startAlone();
     this.#candidacy.resume();
-    this.#candidacy.tick();
   }
 
   facts(): NodeFacts {

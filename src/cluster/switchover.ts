@@ -124,9 +124,11 @@ export class Switchover {
     const leftMs = Math.max(startMs + timeoutMs - clock.monotonicMs(), timeoutMs * (1 - DEMOTE_UNTIL));
     const successor = await this.#successor(fromTerm, leftMs);
     const nowMs = clock.monotonicMs();
-    if (report === undefined || successor === undefined || successor.name === self.name)
-      throw await this.#notTaken(target, report !== undefined);
-    if (to !== null && successor.name !== to) throw aborted(`${successor.name} was there first and serves`);
+    const cause =
+      report === undefined ? `${self.name} could not stop in time` : `${target.name} did not take over in time`;
+    if (successor === undefined || successor.name === self.name) throw await this.#notTaken(cause);
+    if (report === undefined || (to !== null && successor.name !== to))
+      throw aborted(`${cause}; ${successor.name} serves under term ${successor.term}`);
     return {
       from: self.name,
       to: successor.name,
@@ -254,12 +256,11 @@ export class Switchover {
     });
   }
 
-  /** The target did not take it. Waits for a start of our own that is under way, and says who serves. */
-  async #notTaken(target: NodeFacts, couldStop: boolean): Promise<TandemError> {
+  /** No other serves. Waits for a start of our own that is under way, and says who has the lease. */
+  async #notTaken(cause: string): Promise<TandemError> {
     const { self } = this.#options;
     const { standing, holding, attempt } = this.#place;
     await attempt();
-    const cause = couldStop ? `${target.name} did not take over in time` : `${self.name} could not stop in time`;
     if (standing.role === 'active') return aborted(`${cause}; ${self.name} serves again under term ${standing.term}`);
     const held = await holding.holder().catch(() => undefined);
     return aborted(

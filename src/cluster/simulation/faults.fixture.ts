@@ -57,7 +57,7 @@ const storeAway: Fault = (world) => {
 };
 
 /** Requests and answers of all nodes are slow or lost. */
-const storeTrouble: Fault = (world, node) => {
+const storeTrouble: Fault = (world) => {
   const { timed } = world;
   if (timed === undefined) return undefined;
   const part = (): number => (world.isHit(0.5) ? world.between(0, 0.6) : 0);
@@ -66,15 +66,23 @@ const storeTrouble: Fault = (world, node) => {
     answerLoss: part(),
     requestDelay: part(),
     answerDelay: part(),
-    delayMsMax: world.pick([100, 400, 700, 4000]),
+    delayMsMax: world.between(50, 4000),
   };
-  // The lease comes free while answers overtake each other.
-  if (world.isHit(0.4)) {
-    const active = activeOr(world, node);
-    world.kill(active);
-    world.scheduler.after(world.between(100, 1000), undefined, () => world.start(active));
-  }
   for (const { name } of world.nodes) timed.trouble(name, faults);
+  return () => timed.heal();
+};
+
+/** Questions and answers overtake each other while the lease comes free, again and again. */
+const overtaking: Fault = (world, node) => {
+  const { timed } = world;
+  if (timed === undefined) return undefined;
+  const faults = { ...QUIET, requestDelay: 0.6, answerDelay: 0.8, delayMsMax: world.pick([400, 600]) };
+  for (const { name } of world.nodes) timed.trouble(name, faults);
+  for (let turn = 0; turn < 8; turn++)
+    world.scheduler.after(turn * 400, undefined, () => {
+      const active = activeOr(world, node);
+      if (active.process?.isAlive && !active.process.isStopped) active.elector.fenced('a write was refused');
+    });
   return () => timed.heal();
 };
 
@@ -132,11 +140,13 @@ const badSwitchover: Fault = (world, node) => {
   };
 };
 
+/** The active hangs, and for a while nobody can end it. */
 const noFencing: Fault = (world, node) => {
-  world.fenceFails = world.pick([0.5, 1]);
+  world.fenceFails = world.pick([0.5, 1, 1]);
+  world.fenceTroubles++;
   if (world.isHit(0.7)) world.stop(activeOr(world, node), 'both');
   return () => {
-    world.fenceFails = 0;
+    if (--world.fenceTroubles === 0) world.fenceFails = 0;
   };
 };
 
@@ -211,6 +221,7 @@ const FAULTS: readonly Fault[] = [
   slowLinks,
   storeAway,
   storeTrouble,
+  overtaking,
   storeLost,
   storeLost,
   badDuties,
@@ -227,11 +238,12 @@ const FAULTS: readonly Fault[] = [
   pestered,
 ];
 
-/** Sets all faults of the seed. Returns when the last is healed, in ms. */
-export function planFaults(world: World): number {
+/** Sets all faults of the seed, of these kinds only if they are named. Returns when the last is healed, in ms. */
+export function planFaults(world: World, focus: readonly string[]): number {
   const count = 1 + Math.floor(world.random.fraction() * FAULTS_MAX);
   // A few kinds per seed, often: what needs one of them several times, or two together, comes up far sooner than with all of them mixed.
-  const kinds = Array.from({ length: 1 + Math.floor(world.random.fraction() * KINDS_MAX) }, () => world.pick(FAULTS));
+  const all = focus.length === 0 ? FAULTS : FAULTS.filter(({ name }) => focus.includes(name));
+  const kinds = Array.from({ length: 1 + Math.floor(world.random.fraction() * KINDS_MAX) }, () => world.pick(all));
   let lastMs = FIRST_FAULT_MS;
   for (let index = 0; index < count; index++) {
     const atMs = FIRST_FAULT_MS + world.random.fraction() * WINDOW_MS;

@@ -19,6 +19,8 @@ export interface Mutant {
   readonly kind: StoreKind;
   /** Any of them. */
   readonly breaks: readonly number[];
+  /** Kinds of faults that it takes, where that is rare among all; see SeedJob. */
+  readonly focus?: readonly string[];
   readonly edits: readonly Edit[];
 }
 
@@ -29,6 +31,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'the deadline counts from the answer, however late',
     kind: 'timed',
     breaks: [1, 3],
+    focus: ['storeLost'],
     edits: [
       edit(
         'lease-holding.ts',
@@ -60,6 +63,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'nobody watches the deadline',
     kind: 'timed',
     breaks: [3],
+    focus: ['storeLost'],
     edits: [
       edit('lease-holding.ts', '      this.#guard(grant);\n    }\n    return grant;', '    }\n    return grant;'),
     ],
@@ -68,12 +72,14 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'a grant that a newer one has ended counts',
     kind: 'timed',
     breaks: [1, 3],
+    focus: ['overtaking'],
     edits: [edit('lease-holding.ts', ' || grant.term < this.#newestTerm)', ')')],
   },
   {
     name: 'a late grant is given back while an older one is in use',
     kind: 'timed',
     breaks: [3],
+    focus: ['overtaking', 'storeTrouble'],
     edits: [edit('lease-holding.ts', 'if (this.#grants === grants) this', 'this')],
   },
   {
@@ -86,6 +92,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'a lease lost while the node starts is not noticed',
     kind: 'timed',
     breaks: [1, 2, 3, 4],
+    focus: ['badStart', 'toldFenced', 'badDuties'],
     edits: [
       edit('elector.ts', "if (this.#holding.grant !== grant) this.#lose('it ended while the node started');", ''),
       edit('elector.ts', "(phase !== 'promoting' && phase", '(phase'),
@@ -95,6 +102,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'a cut that began while a failed start was given up is forgotten',
     kind: 'timed',
     breaks: [2, 3, 4, 6],
+    focus: ['pestered'],
     edits: [
       edit(
         'elector.ts',
@@ -156,6 +164,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'a failed unquiesce is passed over',
     kind: 'kernel',
     breaks: [4],
+    focus: ['badSwitchover'],
     edits: [edit('switchover.ts', 'this.#place.lose(`consumers', 'void (`consumers')],
   },
   {
@@ -174,6 +183,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'a node that ends gives up the lease while it starts',
     kind: 'kernel',
     breaks: [3],
+    focus: ['badStart'],
     edits: [
       edit('elector.ts', "if (this.#standing.phase === 'promoting') this.#lose('the node stops');", ''),
       edit('elector.ts', 'Promise.allSettled([this.#attempt, ', 'Promise.allSettled(['),
@@ -189,6 +199,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'a failed attempt to end a hung holder is the last',
     kind: 'kernel',
     breaks: [4],
+    focus: ['noFencing'],
     edits: [edit('hang-watch.ts', 'this.#retryAtMs = clock.monotonicMs() + waitMs;', 'this.#retryAtMs = 1e12;')],
   },
   {
@@ -220,6 +231,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'the sink is read before the term is claimed',
     kind: 'timed',
     breaks: [2],
+    focus: ['stopped', 'storeLost'],
     edits: [
       edit('simulation/sim-duties.fixture.ts', '        sink.claim(term);\n', '        checker.read(term);\n'),
       edit(

@@ -25,10 +25,16 @@ const ANTI_FLAP_MS_MAX = 40_000;
 const QUIET_MS = 1200;
 const LOOK_MS = 200;
 
-export async function runSeed(kind: StoreKind, seed: number, trace?: Trace): Promise<SeedResult> {
+/** `focus`: kinds of faults by name; none: all. */
+export async function runSeed(
+  kind: StoreKind,
+  seed: number,
+  trace?: Trace,
+  focus: readonly string[] = [],
+): Promise<SeedResult> {
   const world = new World(kind, seed, trace);
   const { scheduler, checker } = world;
-  const faultsEndMs = planFaults(world);
+  const faultsEndMs = planFaults(world, focus);
   const boundMs = RECOVERY_MS_MAX + (world.timers.takeoversMax < 100 ? ANTI_FLAP_MS_MAX : 0);
   let isOver = false;
   let lookMs = faultsEndMs;

@@ -5,8 +5,10 @@ export interface SeedJob {
   readonly kind: StoreKind;
   readonly first: number;
   readonly count: number;
+  /** Kinds of faults by name (faults.fixture.ts); none: all. */
+  readonly focus?: readonly string[];
   /** Patterns of lines of the traces: ends when each has come up. */
-  readonly occurrences: readonly string[];
+  readonly occurrences?: readonly string[];
 }
 
 export interface SeedSummary {

@@ -9,14 +9,14 @@ import type { SeedJob, SeedSummary } from './seed-summary.fixture.ts';
 /** Errors are made by the thousand here; nobody reads where. */
 Error.stackTraceLimit = 0;
 
-const { kind, first, count, occurrences } = workerData as SeedJob;
+const { kind, first, count, focus = [], occurrences = [] } = workerData as SeedJob;
 const before = process.threadCpuUsage();
 const sum = { seeds: 0, events: 0, starts: 0, refusedWrites: 0, recoveryMsMax: 0 };
 let failure: SeedSummary['failure'];
 let missing = occurrences;
 for (let seed = first; seed < first + count && failure === undefined; seed++) {
   const trace: string[] = [];
-  const result = await runSeed(kind, seed, missing.length === 0 ? undefined : (line) => trace.push(line));
+  const result = await runSeed(kind, seed, missing.length === 0 ? undefined : (line) => trace.push(line), focus);
   sum.seeds++;
   sum.events += result.events;
   sum.starts += result.starts;

@@ -67,6 +67,8 @@ export class World {
   readonly #sink = new SimSink();
   /** The part of attempts to end a node that fail. */
   fenceFails = 0;
+  /** How many faults want that at the moment. */
+  fenceTroubles = 0;
   roleChangeMs = 0;
   /** A node that hangs with the lease when the faults are over goes on hanging: the others must end it. */
   leavesHung = false;
