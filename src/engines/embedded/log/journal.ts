@@ -24,13 +24,13 @@ import type { PendingAppend } from './pending-append.ts';
 import type { Segment } from './segment.ts';
 import { SEGMENT_HEADER_BYTES } from './segment-format.ts';
 import type { SegmentSupply } from './segment-supply.ts';
-import { GROWTH_BYTES } from './segment-supply.ts';
+import { GROWTH_BYTES, GROWTH_BYTES_MAX, GROWTH_FLUSHES } from './segment-supply.ts';
 import type { SegmentTrailOptions } from './segment-trail.ts';
 import { SegmentTrail } from './segment-trail.ts';
 
 const GROUP_BYTES_MAX = 16 * 1024 * 1024;
 /** Bounds what recovery has to read of a segment's trail; a flush may go beyond it. */
-const SEGMENT_BATCHES_MAX = 128 * 1024;
+const SEGMENT_BATCHES_MAX = 64 * 1024;
 const SYNC_BYTES_MAX = 64 * 1024;
 const SYNC_MS_MAX = 0.3;
 /** What handing fdatasync to a thread adds, about; taken off to compare. */
@@ -160,7 +160,7 @@ export class Journal {
     }
     this.#isFlushing = true;
     try {
-      this.#grow(this.#position + this.#buffer.byteLength);
+      this.#grow(this.#buffer.byteLength);
       this.#file.writeSync(this.#buffer.pieces(), this.#position);
     } catch (error) {
       this.#revoke(group, error);
@@ -300,10 +300,12 @@ export class Journal {
     this.#flushNumber = 0;
   }
 
-  /** Zeros up to at least `end`. */
-  #grow(end: number): void {
+  /** Makes room for a flush, and for some more. */
+  #grow(flushBytes: number): void {
+    const end = this.#position + flushBytes;
     if (end <= this.#sizeBytes) return;
-    const sizeBytes = Math.ceil(end / GROWTH_BYTES) * GROWTH_BYTES;
+    const aheadBytes = Math.min(GROWTH_BYTES_MAX, GROWTH_FLUSHES * flushBytes);
+    const sizeBytes = Math.ceil((end + aheadBytes) / GROWTH_BYTES) * GROWTH_BYTES;
     this.#file.truncateSync(sizeBytes);
     this.#sizeBytes = sizeBytes;
   }

@@ -96,7 +96,7 @@ const digits = (sequence: number): string => String(sequence).padStart(10, '0');
 
 /** What `segmentFileName` or one of the others made a name of; undefined for other names. */
 export function parseFileName(fileName: string, extension: 'seg' | 'idx' | 'trail'): SegmentName | undefined {
-  const match = NAME.exec(fileName);
+  const match = fileName.endsWith(extension) ? NAME.exec(fileName) : null;
   if (match === null || match[4] !== extension) return undefined;
   const first = Number(match[1]);
   return match[2] === undefined

@@ -11,10 +11,12 @@ import { segmentAt } from './segment.ts';
 import { encodeSegmentHeader, newSegmentId, SEGMENT_VERSION } from './segment-format.ts';
 
 /**
- * Files grow by so much at a time, ahead of what is written: an fdatasync within need not write metadata, and recovery does not read
- * far beyond the last batch.
+ * Files grow by so much at a time, or by some flushes if those are large, ahead of what is written: an fdatasync within need not write
+ * metadata, and recovery, which looks at all that is behind the last batch, has little to look at.
  */
-export const GROWTH_BYTES: number = 4 * 1024 * 1024;
+export const GROWTH_BYTES: number = 1024 * 1024;
+export const GROWTH_FLUSHES = 3;
+export const GROWTH_BYTES_MAX: number = 4 * GROWTH_BYTES;
 
 export interface SegmentSupplyOptions {
   readonly disk: Disk;
