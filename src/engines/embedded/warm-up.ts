@@ -6,10 +6,16 @@
 import { cpSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setFlagsFromString } from 'node:v8';
+import { systemDisk } from '../../core/ports/disk.ts';
+import { settleHeap } from '../../core/ports/heap.ts';
 import { recordSetOf } from '../../core/record-set.ts';
 import type { EmbeddedEngine } from './embedded-engine.ts';
 import { prepareEmbeddedEngine } from './embedded-engine.ts';
+import { journalFolder } from './journal-folders.ts';
+import { segmentAt } from './log/segment.ts';
+import { parseFileName } from './log/segment-format.ts';
+import { readSegmentHeader } from './sealed-segments.ts';
+import { readUnsealed, type SegmentContents } from './unsealed-segment.ts';
 
 const SLOTS = 2;
 const PARTITIONS = 4;
@@ -19,6 +25,8 @@ const BATCHES_PER_FLUSH = 100;
 const PAUSE_MS = 4;
 const TOPIC = 'warm-up';
 const FOLDER_PREFIX = 'tandem-warm-up-';
+/** What the compiler knows of a kind of objects it forgets when the last one of them is collected: so one of each stays. */
+let specimens: unknown;
 /** Frames often, so that both ways are gone: reading a trail, and scanning what comes after it. */
 const TRAIL_PACE = { batches: 2500, bytes: 1 << 30 };
 
@@ -27,8 +35,6 @@ const TRAIL_PACE = { batches: 2500, bytes: 1 << 30 };
  * slower.
  */
 export async function warmUp(signal: AbortSignal): Promise<void> {
-  // What was compiled must not be forgotten while the process waits, be it for a month.
-  setFlagsFromString('--no-flush-bytecode');
   let folder: string | undefined;
   try {
     removeLeftOvers();
@@ -38,6 +44,8 @@ export async function warmUp(signal: AbortSignal): Promise<void> {
     // A full or read-only folder for temporary files.
   } finally {
     if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
+    // What is thrown away here would otherwise be collected when a slot is taken.
+    if (specimens !== undefined && !signal.aborted) settleHeap();
   }
 }
 
@@ -67,7 +75,7 @@ async function takeSlots(folder: string, signal: AbortSignal): Promise<void> {
       // What kill -9 would leave.
       const copy = join(folder, `copy-${take}`);
       cpSync(first, copy, { recursive: true, filter: (path) => !path.endsWith('.sock') });
-      await useSlots(await openSlots(copy), take);
+      specimens = [unsealedOf(copy), await useSlots(await openSlots(copy), take)];
     }
   } finally {
     await closeAll(engines);
@@ -83,7 +91,18 @@ function openSlots(dataDir: string): Promise<EmbeddedEngine[]> {
   return Promise.all(Array.from({ length: SLOTS }, (_, slot) => open(slot)));
 }
 
-async function useSlots(engines: readonly EmbeddedEngine[], take: number): Promise<void> {
+/** As recovery reads it. */
+function unsealedOf(dataDir: string): SegmentContents[] {
+  const folder = journalFolder(dataDir, 0);
+  return systemDisk.listSync(folder).flatMap((file) => {
+    const name = parseFileName(file, 'seg');
+    if (name === undefined) return [];
+    const header = readSegmentHeader(systemDisk, join(folder, file));
+    return header === undefined ? [] : [readUnsealed(systemDisk, segmentAt(folder, 0, name, header.id), false)];
+  });
+}
+
+async function useSlots(engines: readonly EmbeddedEngine[], take: number): Promise<unknown> {
   try {
     for (const engine of engines)
       for (let partition = 0; partition < PARTITIONS; partition++) {
@@ -94,6 +113,7 @@ async function useSlots(engines: readonly EmbeddedEngine[], take: number): Promi
         stop();
       }
     await appendSome(engines, FLUSHES + take);
+    return engines;
   } finally {
     await closeAll(engines);
   }
