@@ -55,7 +55,8 @@ export class Keeper {
   #rollout: Promise<void> = Promise.resolve();
   #isStopping = false;
   readonly #stopped = Promise.withResolvers<void>();
-  #failStart: (error: TandemError) => void = () => {};
+  /** Who waits for processes that may not load. */
+  readonly #starts = new Set<(error: TandemError) => void>();
 
   constructor(options: KeeperOptions) {
     const { plan, workerEntry, logger } = options;
@@ -75,7 +76,9 @@ export class Keeper {
           onUndelivered: (connections) => {
             for (const connection of connections) this.#spread.offer(connection);
           },
-          onStartFailed: (error) => this.#failStart(error),
+          onStartFailed: (error) => {
+            for (const fail of this.#starts) fail(error);
+          },
           onChange: () => options.onChange?.(),
         },
       });
@@ -274,8 +277,12 @@ export class Keeper {
 
   async #unlessStartFails(done: Promise<void>): Promise<void> {
     const failed = Promise.withResolvers<never>();
-    this.#failStart = failed.reject;
-    await Promise.race([done, failed.promise]);
+    this.#starts.add(failed.reject);
+    try {
+      await Promise.race([done, failed.promise]);
+    } finally {
+      this.#starts.delete(failed.reject);
+    }
   }
 
   #accept(addressKey: string, socket: Socket): void {

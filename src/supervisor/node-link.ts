@@ -12,6 +12,7 @@ import type { Socket } from 'node:net';
 import type { NodeFacts, PeerRequest } from '../core/contracts/cluster.ts';
 import { asTandemError, ERRORS, type ErrorCode, TandemError } from '../core/errors.ts';
 
+const UNREAD_BYTES_MAX = 64 * 1024;
 const LINE_BYTES_MAX = 256 * 1024;
 
 interface PeerError {
@@ -61,8 +62,9 @@ export class NodeLink {
     this.#send({ kind: 'facts', facts });
   }
 
+  /** Nobody reads there: it is stopped, and will hear the next one. */
   beat(): void {
-    this.#send({ kind: 'beat' });
+    if (this.#socket.writableLength < UNREAD_BYTES_MAX) this.#send({ kind: 'beat' });
   }
 
   /** Errors: TANDEM_PEER_LOST and what the other side answers. */
@@ -98,7 +100,7 @@ export class NodeLink {
     const lines = (this.#text + text).split('\n');
     this.#text = lines.pop() as string;
     // A line without end.
-    if (this.#text.length > LINE_BYTES_MAX) return this.close();
+    if (this.#text.length > LINE_BYTES_MAX) this.close();
     try {
       for (const line of lines) this.#take(JSON.parse(line) as Message);
     } catch {

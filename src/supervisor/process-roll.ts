@@ -3,8 +3,8 @@
  * hang. A worker ends by itself when its keeper dies, but a stopped or hung one cannot, and would hold its journal and its UDP sockets
  * for ever.
  *
- * File `<pid>` holds the process's start time (field 22 of /proc/<pid>/stat) and the identity of the folder: a pid that was given to
- * another process is left alone, and so are the processes of the node that a data folder was copied from.
+ * File `<pid>` holds the process's start time (field 22 of /proc/<pid>/stat), the boot that counts from, and the identity of the folder: a
+ * pid that was given to another process is left alone, and so are the processes of the node that a data folder was copied from.
  * Only where there is /proc (Linux); elsewhere nothing is kept and nothing ended. A process of another pid namespace is not found: what it
  * holds stays locked, and nobody takes it over.
  */
@@ -26,7 +26,7 @@ export class ProcessRoll {
     this.#folder = folder;
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     const { dev, ino } = statSync(folder);
-    this.#folderId = `${dev}:${ino}`;
+    this.#folderId = `${bootId()} ${dev}:${ino}`;
   }
 
   add(pid: number): void {
@@ -84,6 +84,14 @@ export class ProcessRoll {
 
   #entry(startTime: string): string {
     return `${startTime} ${this.#folderId}`;
+  }
+}
+
+function bootId(): string {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+  } catch {
+    return '';
   }
 }
 

@@ -259,7 +259,13 @@ export class Roster {
       },
     });
     into.add(worker);
-    this.#options.roll?.add(worker.pid);
+    try {
+      this.#options.roll?.add(worker.pid);
+    } catch (error) {
+      // Nobody could end it if this keeper died: it gets no slot.
+      logger.error('worker_not_written_down', { pid: worker.pid, problem: String(error) });
+      worker.kill('it could not be written down');
+    }
     logger.debug('worker_forked', { pid: worker.pid, generation: generation.number });
     return worker;
   }

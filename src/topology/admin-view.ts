@@ -10,6 +10,7 @@ import { TandemError } from '../core/errors.ts';
 import type { Keeper, SlotAnswers } from '../supervisor/keeper.ts';
 import { createProcessMetrics } from '../telemetry/process-metrics.ts';
 import { labelled, renderPrometheus } from '../telemetry/prometheus.ts';
+import { activePeer } from './active-peer.ts';
 import { ConsumerCommands } from './consumer-commands.ts';
 import type { ConsumerPauses } from './consumer-pauses.ts';
 import type { NodeHealth } from './node-health-watch.ts';
@@ -87,9 +88,9 @@ export class AdminView implements AdminBackend {
   }
 
   #requireActive(): void {
-    const { role, peers } = this.#options.elector.status();
-    if (role === 'active') return;
-    const active = peers.find(({ facts }) => facts.role === 'active')?.facts;
+    const status = this.#options.elector.status();
+    if (status.role === 'active') return;
+    const active = activePeer(status);
     if (active === undefined) throw new TandemError('TANDEM_NODE_STANDBY', { detail: 'no node is active' });
     const data = { active: active.name, adminUrl: active.adminUrl };
     throw new TandemError('TANDEM_NODE_STANDBY', { detail: `${active.name} is active, at ${active.adminUrl}`, data });

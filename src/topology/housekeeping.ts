@@ -15,12 +15,11 @@ const ROUND_MS = 2000;
 export function housekeeping(store: NodeStore, timers: LeaseTimers, logger: Logger): Duty {
   const { leases, provesDeath, holder } = store;
   const run = async (_grant: unknown, signal: AbortSignal): Promise<void> => {
-    const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
     while (!signal.aborted) {
       await store.endDead().catch((error: unknown) => {
         logger.warn('dead_nodes_not_ended', { problem: asTandemError(error).message });
       });
-      await Promise.race([delay(systemClock, ROUND_MS), aborted]);
+      await delay(systemClock, ROUND_MS, signal).catch(() => {});
     }
   };
   const ports = { clock: systemClock, random: systemRandom, logger };

@@ -1,7 +1,7 @@
 /** What a change of role asks of this node, done with its store and its keeper. */
 import type { DemoteReport, NodeDuties } from '../core/contracts/cluster.ts';
 import type { LeaseGrant } from '../core/contracts/engine.ts';
-import { TandemError } from '../core/errors.ts';
+import { asTandemError, TandemError } from '../core/errors.ts';
 import { delay, systemClock } from '../core/ports/clock.ts';
 import type { Keeper } from '../supervisor/keeper.ts';
 import type { NodeStore } from './node-store.ts';
@@ -11,6 +11,8 @@ export interface KeeperDutiesOptions {
   readonly store: NodeStore;
   /** The lease that is held, under which terms for workers are issued. */
   readonly grant: () => LeaseGrant | undefined;
+  /** A term was refused: another node has, or may have, the lease. */
+  readonly onFenced: (reason: string) => void;
   /** Between the claim and the workers; what it rejects with ends the promotion. */
   readonly beforeServing: () => Promise<void>;
 }
@@ -31,9 +33,22 @@ export class KeeperDuties implements NodeDuties {
     ended.catch(() => {});
     store.claim(term);
     await beforeServing();
+    if (grant() !== right) throw new TandemError('TANDEM_TERM_FENCED', { detail: 'the lease is lost' });
     keeper.start();
-    await keeper.activate({ nodeTerm: term, issueTerm: () => store.leases.issueTerm(right) });
+    await keeper.activate({ nodeTerm: term, issueTerm: () => this.#issueTerm(right) });
     await this.#cutUnless(ended);
+  }
+
+  /** A turn of the event loop between durable steps: on a slow disk they must not keep the keeper from saying that it lives. */
+  async #issueTerm(right: LeaseGrant): Promise<number> {
+    await new Promise((resolve) => setImmediate(resolve));
+    try {
+      return await this.#options.store.leases.issueTerm(right);
+    } catch (thrown) {
+      const error = asTandemError(thrown);
+      if (error.code === 'TANDEM_TERM_FENCED') this.#options.onFenced(error.message);
+      throw error;
+    }
   }
 
   /** What a dead node has left must not outlive the takeover. */
@@ -53,7 +68,9 @@ export class KeeperDuties implements NodeDuties {
   }
 
   async unquiesce(): Promise<void> {
-    await this.#options.keeper.commandAll({ kind: 'unquiesce' });
+    const { failures } = await this.#options.keeper.commandAll({ kind: 'unquiesce' });
+    const [failure] = failures;
+    if (failure !== undefined) throw failure.error;
   }
 
   async demote(deadlineMs: number): Promise<DemoteReport> {

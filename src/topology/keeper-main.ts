@@ -19,6 +19,7 @@ import { nodeOf } from '../supervisor/node-registry.ts';
 import { obeySignals } from '../supervisor/signals.ts';
 import { logLevel } from '../telemetry/log-level.ts';
 import { createLogger } from '../telemetry/logger.ts';
+import { activePeer } from './active-peer.ts';
 import { bindAdmin } from './admin-address.ts';
 import { AdminView } from './admin-view.ts';
 import { AgentCheck } from './agent-check.ts';
@@ -99,7 +100,8 @@ class Node {
     const timers = clusterTimers(config.cluster);
     const keeper = this.#keeper;
     const grant = () => this.#elector.grant;
-    const duties = new KeeperDuties({ keeper, store, grant, beforeServing: () => this.#bindIfAlone() });
+    const onFenced = (reason: string): void => this.#elector.fenced(reason);
+    const duties = new KeeperDuties({ keeper, store, grant, onFenced, beforeServing: () => this.#bindIfAlone() });
     const adminUrl = (): string => this.#adminUrl;
     this.#elector = new Elector({
       ...{ leases, provesDeath, peers, duties, logger, clock: systemClock, random: systemRandom },
@@ -169,8 +171,8 @@ class Node {
     this.#keeper.start();
     const settled = Promise.withResolvers<void>();
     this.#elector.onChange(() => {
-      const { role, peers } = this.#elector.status();
-      if (role === 'active' || peers.some(({ facts }) => facts.role === 'active')) settled.resolve();
+      const status = this.#elector.status();
+      if (status.role === 'active' || activePeer(status) !== undefined) settled.resolve();
     });
     await this.#elector.start();
     await this.#keeper.warmed();
@@ -199,11 +201,10 @@ class Node {
   }
 
   #tellReady(): void {
-    const { peers } = this.#elector.status();
     const { role } = this.#health.current;
     const { listeners } = this.#keeper.status;
     const adminPort = this.#adminPort as number;
-    const activeName = peers.find(({ facts }) => facts.role === 'active')?.facts.name ?? null;
+    const activeName = activePeer(this.#elector.status())?.name ?? null;
     this.#logger.info('node_ready', { role, listeners: listeners.map(({ url, port }) => ({ url, port })), adminPort });
     this.#options.onReady?.({ role, listeners, adminPort, activeName: role === 'active' ? null : activeName });
   }
@@ -213,8 +214,9 @@ class Node {
     const { role, peers } = this.#elector.status();
     const isAwaited = peers.some(({ facts }) => facts.role === 'standby' && facts.isReady);
     if (role === 'active' && isAwaited) await this.#handOver();
+    // No candidate from here on: it could take over and serve nothing.
+    await this.#elector.stop(() => this.#keeper.stop());
     await this.#keeper.stop();
-    await this.#elector.stop();
   }
 
   async #handOver(): Promise<void> {

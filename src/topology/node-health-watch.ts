@@ -1,9 +1,11 @@
 /** Keeps the node's health up to date, tells the workers, the elector and the log when it changes. */
 import type { Elector } from '../cluster/elector.ts';
+import type { LeaseGrant } from '../core/contracts/engine.ts';
 import type { Health } from '../core/contracts/health.ts';
 import type { Logger } from '../core/contracts/telemetry.ts';
 import { decideHealth } from '../health/node-health.ts';
 import type { Keeper } from '../supervisor/keeper.ts';
+import { activePeer } from './active-peer.ts';
 import type { NodeStore } from './node-store.ts';
 
 export interface NodeHealthOptions {
@@ -45,8 +47,10 @@ export class NodeHealth {
     if (own.role === 'active') elector.setReadiness(own.isReady, own.reason);
     else elector.setReadiness(isWarm, isWarm ? 'ready to take over' : 'its workers are starting');
     this.#isUpdating = false;
-    if (next.isReady === before.isReady && next.role === before.role && next.reason === before.reason) return;
+    const isSame = next.isReady === before.isReady && next.role === before.role && next.reason === before.reason;
+    if (isSame && next.term === before.term) return;
     keeper.setHealth(next);
+    if (isSame) return;
     logger.info('health_changed', { isReady: next.isReady, role: next.role, reason: next.reason });
   }
 
@@ -73,7 +77,7 @@ export class NodeHealth {
   #decideForFronts(own: Health): Health {
     const { keeper, elector } = this.#options;
     const { fronts, isStopping } = keeper.status;
-    const holder = elector.status().peers.find(({ facts }) => facts.role === 'active')?.facts;
+    const holder = activePeer(elector.status());
     const isServed = own.role === 'active' ? own.isReady : holder?.isReady === true;
     const missing = own.role === 'active' ? own.reason : 'no node serves the store now';
     return decideHealth({
@@ -86,7 +90,17 @@ export class NodeHealth {
   }
 
   async #probe(): Promise<void> {
-    this.#storeProblem = await this.#options.store.problem();
+    const { store, elector } = this.#options;
+    this.#storeProblem = await store.problem();
     this.update();
+    const { grant } = elector;
+    if (grant === undefined || !store.provesDeath || (await this.#isHeld(grant))) return;
+    // A lock file that was removed or replaced protects nothing any more.
+    if (elector.grant === grant) elector.fenced('the lease is not held any more');
+  }
+
+  /** A store that cannot say so now does not end a lease. */
+  async #isHeld(grant: LeaseGrant): Promise<boolean> {
+    return this.#options.store.leases.renew(grant, Number.MAX_SAFE_INTEGER).catch(() => true);
   }
 }

@@ -1,8 +1,9 @@
 /** Where the Unix domain sockets of the processes that share a data folder lie. */
 import { createHash } from 'node:crypto';
-import { chmodSync, mkdirSync, realpathSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, realpathSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { TandemError } from '../errors.ts';
 
 /** What a Unix domain socket's path may hold, with some room (Linux 107, macOS 103). */
 const SOCKET_PATH_BYTES_MAX = 100;
@@ -17,6 +18,9 @@ export function socketFolder(dataDir: string): string {
   const name = (): string => createHash('sha256').update(realpathSync(dataDir)).digest('hex').slice(0, 24);
   const folder = isShort ? near : join(tmpdir(), `tandem-${name()}`);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const { uid } = lstatSync(folder);
+  if (process.getuid !== undefined && uid !== process.getuid())
+    throw new TandemError('TANDEM_STORE_FAILED', { detail: `${folder} belongs to another user` });
   chmodSync(folder, 0o700);
   return folder;
 }

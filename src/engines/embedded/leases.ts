@@ -4,6 +4,7 @@
  *   <dataDir>/leases/<name>.lock   held (exclusive-lock.ts) by the process that has the lease: the kernel's word
  *   <dataDir>/leases/<name>.held   marked by that process, for those who only ask: trying the lock itself would be in the way of whoever
  *                                  wants to have it
+ *   <dataDir>/leases/<name>.taker  written by that process right after it got the lock: who it is, until the row says so
  *   state.db, lease_grants         holder and term of the last grant, and for whom the lease is reserved
  *
  * A row whose lock nobody holds means nothing. Taking a lease: lock, row, mark; giving it up: row, mark, lock. So a mark says that the row
@@ -16,6 +17,7 @@
  * A reservation keeps others away by the machine's clock, which may step: it is a preference, as the contract says.
  */
 import { createHash } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LeaseGrant, LeaseReservation, LeaseStore } from '../../core/contracts/engine.ts';
 import { TandemError } from '../../core/errors.ts';
@@ -96,6 +98,8 @@ export class Leases implements LeaseStore {
   /** The lock is held; undefined: the lease is reserved for another, and the lock given back. */
   #take(name: string, holder: string, lock: ExclusiveLock): LeaseGrant | undefined {
     try {
+      // First of all: a process that is stopped before its row is written must be found by those who end what hangs.
+      writeFileSync(this.#pathOf(name, 'taker'), holder);
       const grant = this.#grant(name, holder);
       if (grant === undefined) lock.release();
       else this.#held.set(name, { lock, mark: setMark(this.#pathOf(name, 'held'), MARK_WAIT_MS), grant });
@@ -141,15 +145,18 @@ export class Leases implements LeaseStore {
       // In this order: the row is as true as the mark that was seen before.
       const isHeld = isMarked(this.#pathOf(name, 'held'));
       const row = this.#rowOf(name);
-      if (row === undefined || row.holder === null) return undefined;
-      const grant = { name, holder: row.holder, term: row.term };
-      if (isHeld) return grant;
+      if (isHeld && row?.holder != null) return { name, holder: row.holder, term: row.term };
       const lock = tryExclusiveLock(this.#pathOf(name, 'lock'));
       lock?.release();
       if (lock !== undefined) return undefined;
-      if (looks === LOOKS_MAX) return grant;
+      if (looks === LOOKS_MAX) return { name, holder: this.#takerOf(name), term: row?.term ?? 0 };
       await delay(this.#clock, LOOK_AGAIN_MS);
     }
+  }
+
+  /** Of a lock that somebody holds who has not got as far as the mark. */
+  #takerOf(name: string): string {
+    return asStoreErrors(() => readFileSync(this.#pathOf(name, 'taker'), 'utf8'));
   }
 
   /** Gives up those of this process; every later call is refused. */
@@ -218,7 +225,7 @@ export class Leases implements LeaseStore {
     return reservedFor !== null && reservedFor !== holder && (untilMs ?? 0) > this.#clock.nowMs();
   }
 
-  #pathOf(name: string, kind: 'lock' | 'held'): string {
+  #pathOf(name: string, kind: 'lock' | 'held' | 'taker'): string {
     return join(this.#folder, `${fileNameOf(name)}.${kind}`);
   }
 }

@@ -117,15 +117,17 @@ export class Cluster {
     });
   }
 
-  async records(): Promise<number> {
-    const active = await Promise.any(
-      this.nodes.map(async ({ name }) => {
-        const { status, body } = await this.get(name, '/admin/v1/topics');
-        if (status !== 200) throw new Error(`${name} stands by`);
-        return body as { partitions: { nextOffset: number }[] }[];
-      }),
-    );
-    return active.flatMap(({ partitions }) => partitions).reduce((sum, { nextOffset }) => sum + nextOffset, 0);
+  /** A node serves some milliseconds before it says that it is active. */
+  records(): Promise<number> {
+    return until('a node is active', async () => {
+      for (const { name } of this.nodes) {
+        const answer = await this.get(name, '/admin/v1/topics').catch(() => undefined);
+        if (answer?.status !== 200) continue;
+        const topics = answer.body as { partitions: { nextOffset: number }[] }[];
+        return topics.flatMap(({ partitions }) => partitions).reduce((sum, { nextOffset }) => sum + nextOffset, 0);
+      }
+      return undefined;
+    });
   }
 }
 
