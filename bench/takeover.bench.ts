@@ -22,8 +22,10 @@ export interface TakeoverRounds {
 
 const ROUNDS: TakeoverRounds = { kills: 100, hangs: 10, switchovers: 50 };
 const HEARTBEAT_TIMEOUT_MS = 1000;
-/** After the standbys are ready, so that what a start costs is over. */
-const CALM_MS = 500;
+/** After the standbys are ready: what a start costs, their own warm-up included, is over. */
+const CALM_MS = 3000;
+/** Clients that try again all the time would take the machine from whoever takes over; the probe does. */
+const RECONNECT_MS = 20;
 const SETTLED_WITHIN_MS = 30_000;
 const LOAD = { producers: 4, recordsPerSecond: 2500, inFlight: 64 };
 
@@ -60,7 +62,13 @@ export async function measureTakeovers(say: Say, rounds: TakeoverRounds): Promis
 function startLoad({ ports }: ClusterUnderTest): TcpProducer[] {
   const { producers, ...pace } = LOAD;
   return Array.from({ length: producers }, (_, i) => {
-    const options = { port: ports.lines, framing: 'line', hasSequence: true, reconnectMs: 1, ...pace } as const;
+    const options = {
+      port: ports.lines,
+      framing: 'line',
+      hasSequence: true,
+      reconnectMs: RECONNECT_MS,
+      ...pace,
+    } as const;
     return new TcpProducer({ name: `load-${i}`, values: new Values(), ...options }).start();
   });
 }

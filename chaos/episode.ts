@@ -27,7 +27,7 @@ export interface EpisodeReport {
   readonly back: number | readonly string[];
   /** All nodes were ready again; or which were not. */
   readonly rejoined: number | readonly string[];
-  /** Another term began: from the start of the episode until the first acknowledgement under it. */
+  /** Another node's term began: from the start of the episode until the first acknowledgement under it. A node alone has no successor. */
   readonly takeoverMs: number | undefined;
   /** Longest pause between two acknowledgements that the probe has seen. */
   readonly longestPauseMs: number;
@@ -46,7 +46,7 @@ export async function runEpisode(
   const boundMs = Math.max(...faults.map(({ name }) => FAULT_KINDS[name].backWithinMs));
   const back = await clients.served(overMs, overMs + boundMs);
   const rejoined = await allReady(world, overMs + REJOIN_MS_MAX);
-  const firstAckMs = clients.firstAckAboveMs(termBefore);
+  const firstAckMs = world.cluster.nodes.length > 1 ? clients.firstAckAboveMs(termBefore) : undefined;
   return {
     number,
     faults,

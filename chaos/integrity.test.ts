@@ -22,7 +22,7 @@ for (let seed = FIRST_SEED; seed < FIRST_SEED + ROUNDS; seed++) {
       quietMsMax: 200,
       pauseMsMax: 0,
       nodeHeartbeatTimeoutMs: 1000,
-      workerHeartbeatTimeoutMs: 1000,
+      workerHeartbeatTimeoutMs: 600,
       hasProxies: false,
       onStart: ({ folder }) => t.diagnostic(folder),
     });

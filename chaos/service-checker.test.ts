@@ -30,7 +30,10 @@ const GOOD: ServiceEvidence = {
   endMs: 9000,
   activations: [1, 1050, 5050].map((askedMs, i) => ({ holder: `n/${i}`, term: i, askedMs, answeredMs: askedMs })),
   lives: [LIFE, { ...LIFE, endedMs: 5000 }],
-  outages: [{ fromMs: 1010, toMs: 2100 }],
+  outages: [
+    { fromMs: 1010, toMs: 2100 },
+    { fromMs: 4500, toMs: 5900 },
+  ],
   stalls: [],
   limitMs: 1000,
 };

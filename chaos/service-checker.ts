@@ -7,6 +7,9 @@ import type { Activation } from './evidence/terms.ts';
 import { FAULT_KINDS, REJOIN_MS_MAX, SWITCHOVER_PAUSE_MS_MAX, TAKEOVER_MS_MAX } from './faults/fault.ts';
 import type { NodeLife } from './node-under-test.ts';
 
+/** Nobody is acknowledged anything for so long, while nothing happens. */
+const OUTAGE_MS_MAX = 1000;
+
 /** Monotonic ms. */
 export interface Interval {
   readonly fromMs: number;
@@ -68,11 +71,9 @@ function checkQuiet(quiet: Interval, { activations, outages, stalls }: ServiceEv
       .filter(({ askedMs }) => within(askedMs))
       .map(({ holder, term }) => `FLAP: ${holder} became active under term ${term}, though nothing had happened`),
     ...outages
-      .filter(({ fromMs }) => within(fromMs))
-      .map(
-        ({ fromMs, toMs }) =>
-          `OUTAGE: no acknowledgement for ${Math.round(toMs - fromMs)} ms, though nothing had happened`,
-      ),
+      .map(({ fromMs, toMs }) => Math.min(toMs, quiet.toMs) - Math.max(fromMs, quiet.fromMs))
+      .filter((outageMs) => outageMs > OUTAGE_MS_MAX)
+      .map((outageMs) => `OUTAGE: no acknowledgement for ${Math.round(outageMs)} ms, though nothing had happened`),
   ];
 }
 
