@@ -41,7 +41,7 @@ export function checkService(evidence: ServiceEvidence): string[] {
 const faultText = ({ name, text }: DoneFault): string => `${name} (${text})`;
 export const faultsText = ({ faults }: EpisodeReport): string => faults.map(faultText).join(' + ');
 
-export function checkEpisode(episode: EpisodeReport, limitMs: number): string[] {
+function checkEpisode(episode: EpisodeReport, limitMs: number): string[] {
   const breaches: string[] = [];
   const { number, back, boundMs, rejoined, takeoverMs, longestPauseMs, faults } = episode;
   const say = (breach: string): unknown => breaches.push(`${breach}; episode ${number}: ${faultsText(episode)}`);
