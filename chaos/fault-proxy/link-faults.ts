@@ -51,7 +51,7 @@ export interface FaultProxy {
   readonly vanished: number;
   /** Adds to the faults in force. */
   set(faults: Partial<LinkFaults>): void;
-  /** No faults any more; resets what has missed bytes or was never served. What is late still comes late. */
+  /** No faults any more; resets what has missed bytes or was never served. What a slow link holds back comes at once. */
   heal(): void;
   /** Ends all connections: by a reset, or by an end as of a process that exits. Returns how many. */
   cut(how: 'reset' | 'end'): number;
@@ -72,6 +72,10 @@ export const hits = (fraction: number, random: Random): boolean => fraction > 0 
 /** When what is sent now arrives, on a link of limited bandwidth. */
 export class LinkPace {
   #freeMs = 0;
+
+  heal(): void {
+    this.#freeMs = 0;
+  }
 
   /** Monotonic ms; not before what was asked for earlier has passed the link. */
   dueMs(bytes: number, faults: LinkFaults, random: Random): number {

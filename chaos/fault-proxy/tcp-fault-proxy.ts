@@ -59,7 +59,11 @@ export class TcpFaultProxy implements FaultProxy, Link {
 
   heal(): void {
     this.faults = NO_FAULTS;
-    for (const connection of this.#connections) if (connection.isBroken) connection.end('reset');
+    for (const pace of Object.values(this.pace)) pace.heal();
+    for (const connection of this.#connections) {
+      if (connection.isBroken) connection.end('reset');
+      else connection.hasten();
+    }
   }
 
   cut(how: 'reset' | 'end'): number {
@@ -120,6 +124,10 @@ class ProxiedConnection {
     return this.#flows.length === 0 || this.#flows.some(({ hasLost }) => hasLost);
   }
 
+  hasten(): void {
+    for (const flow of this.#flows) flow.hasten();
+  }
+
   end(how: 'reset' | 'end'): void {
     for (const flow of this.#flows) flow.stop();
     for (const socket of this.#sockets) {
@@ -164,6 +172,13 @@ class Flow {
   lose(): void {
     this.hasLost = true;
     this.#link.vanished++;
+  }
+
+  /** What is under way arrives now. */
+  hasten(): void {
+    this.#underWay = this.#underWay.map(({ chunk }) => ({ chunk, dueMs: 0 }));
+    this.#deliver();
+    this.#balance();
   }
 
   stop(): void {

@@ -11,6 +11,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { ManualClock } from '../../core/ports/manual-clock.ts';
 import { until } from '../../core/testing/until.ts';
+import { tryExclusiveLock } from './exclusive-lock.ts';
 import { Leases } from './leases.ts';
 import type { StateDatabase } from './state-database.ts';
 import { openStateDatabase } from './state-database.ts';
@@ -198,4 +199,14 @@ test('what is given up with the state database is given up', async (t) => {
   state.close();
   await assert.rejects(leases.release(grant), { code: 'TANDEM_DRAINING' });
   assert.ok(await open(t, folder).leases.acquire('x', 'b', 1));
+});
+
+test('who has the lock and was stopped before its row was written is found, not the dead one whose row it is', async (t) => {
+  const folder = testFolder(t);
+  const { leases, state } = open(t, folder);
+  state.durable.exec(`INSERT INTO lease_grants (name, holder, term, since_ms) VALUES ('x', 'dead/1', 1, 0)`);
+  const lock = tryExclusiveLock(join(folder, 'leases', 'x.lock'));
+  t.after(() => lock?.release());
+  writeFileSync(join(folder, 'leases', 'x.taker'), 'stopped/2');
+  assert.equal((await leases.holder('x'))?.holder, 'stopped/2');
 });

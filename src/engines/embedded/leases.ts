@@ -17,7 +17,7 @@
  * A reservation keeps others away by the machine's clock, which may step: it is a preference, as the contract says.
  */
 import { createHash } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LeaseGrant, LeaseReservation, LeaseStore } from '../../core/contracts/engine.ts';
 import { TandemError } from '../../core/errors.ts';
@@ -101,8 +101,10 @@ export class Leases implements LeaseStore {
       // First of all: a process that is stopped before its row is written must be found by those who end what hangs.
       writeFileSync(this.#pathOf(name, 'taker'), holder);
       const grant = this.#grant(name, holder);
-      if (grant === undefined) lock.release();
-      else this.#held.set(name, { lock, mark: setMark(this.#pathOf(name, 'held'), MARK_WAIT_MS), grant });
+      if (grant === undefined) {
+        rmSync(this.#pathOf(name, 'taker'), { force: true });
+        lock.release();
+      } else this.#held.set(name, { lock, mark: setMark(this.#pathOf(name, 'held'), MARK_WAIT_MS), grant });
       return grant;
     } catch (error) {
       lock.release();
@@ -145,18 +147,27 @@ export class Leases implements LeaseStore {
       // In this order: the row is as true as the mark that was seen before.
       const isHeld = isMarked(this.#pathOf(name, 'held'));
       const row = this.#rowOf(name);
+      const isTaken = row?.holder != null || existsSync(this.#pathOf(name, 'taker'));
+      if (!isTaken) return undefined;
       if (isHeld && row?.holder != null) return { name, holder: row.holder, term: row.term };
       const lock = tryExclusiveLock(this.#pathOf(name, 'lock'));
       lock?.release();
       if (lock !== undefined) return undefined;
-      if (looks === LOOKS_MAX) return { name, holder: this.#takerOf(name), term: row?.term ?? 0 };
+      if (looks === LOOKS_MAX) {
+        const holder = this.#takerOf(name) ?? row?.holder;
+        return holder == null ? undefined : { name, holder, term: row?.term ?? 0 };
+      }
       await delay(this.#clock, LOOK_AGAIN_MS);
     }
   }
 
   /** Of a lock that somebody holds who has not got as far as the mark. */
-  #takerOf(name: string): string {
-    return asStoreErrors(() => readFileSync(this.#pathOf(name, 'taker'), 'utf8'));
+  #takerOf(name: string): string | undefined {
+    try {
+      return readFileSync(this.#pathOf(name, 'taker'), 'utf8');
+    } catch {
+      return undefined;
+    }
   }
 
   /** Gives up those of this process; every later call is refused. */
@@ -209,6 +220,7 @@ export class Leases implements LeaseStore {
     const held = this.#held.get(name);
     this.#held.delete(name);
     held?.mark?.clear();
+    if (held?.lock.isInPlace === true) rmSync(this.#pathOf(name, 'taker'), { force: true });
     held?.lock.release();
   }
 
