@@ -49,7 +49,7 @@ test('the fan-out load hears Tandem and the ws peer', async (t) => {
 test('the load of the client library', async (t) => {
   const node = await startTandem(1);
   t.after(() => discard(node));
-  assert.ok((await runClient({ httpPort: node.ports.http, inFlight: 4, seconds: 0.2, warmUpSeconds: 0.05 })) > 0);
+  assert.ok((await runClient({ httpPort: node.ports.http, inFlight: 4, seconds: 1, warmUpSeconds: 0.5 })) > 0);
 });
 
 test('a cluster under load: a kill, a hang and a switchover are measured', async () => {
