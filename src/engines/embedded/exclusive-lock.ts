@@ -28,17 +28,21 @@ export interface ExclusiveLockOptions {
 }
 
 const POLL_MS = 3;
+/** A holder that has just been killed is gone in a moment: at first the lock is looked at more often. */
+const EAGER_MS = 100;
+const EAGER_POLL_MS = 1;
 const SQLITE_BUSY = 5;
 
 /** Takes the lock file at `path` (created if missing). Errors: TANDEM_DATA_LOCKED after `waitMs`, TANDEM_STORE_FAILED. */
 export async function acquireExclusiveLock(path: string, options: ExclusiveLockOptions): Promise<ExclusiveLock> {
   const clock = options.clock ?? systemClock;
-  const deadlineMs = clock.monotonicMs() + options.waitMs;
+  const startMs = clock.monotonicMs();
   for (;;) {
     const lock = tryExclusiveLock(path);
     if (lock !== undefined) return lock;
-    if (clock.monotonicMs() >= deadlineMs) throw new TandemError('TANDEM_DATA_LOCKED', { detail: path });
-    await delay(clock, POLL_MS);
+    const waitedMs = clock.monotonicMs() - startMs;
+    if (waitedMs >= options.waitMs) throw new TandemError('TANDEM_DATA_LOCKED', { detail: path });
+    await delay(clock, waitedMs < EAGER_MS ? EAGER_POLL_MS : POLL_MS);
   }
 }
 
