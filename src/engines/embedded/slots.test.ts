@@ -3,11 +3,14 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { test } from 'node:test';
+import { systemClock } from '../../core/ports/clock.ts';
+import { recordSetOf } from '../../core/record-set.ts';
 import { until } from '../../core/testing/until.ts';
 import type { EmbeddedEngine } from './embedded-engine.ts';
 import { acquireExclusiveLock } from './exclusive-lock.ts';
 import { Leases } from './leases.ts';
 import { ownerSlot } from './ownership.ts';
+import { PeerClient } from './peers/peer-client.ts';
 import { openStateDatabase } from './state-database.ts';
 import { afterKill, appendTexts, ensure, openFor, readTexts, testFolder } from './testing/embedded-fixture.ts';
 
@@ -154,4 +157,16 @@ test('with one slot there is no socket; a path too long for one is avoided', asy
   await ensure(a, 2);
   await appendTexts(a, ['x'], undefined, placeOf(1));
   assert.deepEqual(await readTexts(b, placeOf(1)), ['x']);
+});
+
+test('a slot that is asked for what another one owns refuses: it may have been asked by who thinks of other slots', async (t) => {
+  const folder = testFolder(t);
+  const [a] = (await openSlots(t, folder, 2)) as [EmbeddedEngine, EmbeddedEngine];
+  await ensure(a, 2);
+  const wrong = new PeerClient(0, join(folder, 'run', 'slot-0.sock'), systemClock, { own: 0 });
+  t.after(() => wrong.close());
+  assert.equal((await wrong.state(placeOf(0))).nextOffset, 0);
+  await assert.rejects(wrong.state(placeOf(1)), { code: 'TANDEM_OWNER_UNAVAILABLE' });
+  const set = recordSetOf([{ data: Buffer.from('x') }]);
+  await assert.rejects(wrong.append({ ...placeOf(1), set }), { code: 'TANDEM_OWNER_UNAVAILABLE' });
 });

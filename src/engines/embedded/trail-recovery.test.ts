@@ -1,6 +1,6 @@
 /** Recovery by trails, through the engine: what it relies on, what it does not, and how what it left is sealed later. */
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { test } from 'node:test';
@@ -49,10 +49,11 @@ async function killed(t: TestContext): Promise<{ folder: string; epoch: string }
   let epoch = '';
   for (let i = 0; i < 5; i++)
     ({ epoch } = await appendTexts(engine, [`record ${i}a`, `record ${i}b`], { id: 'p', sequence: 1 + 2 * i }));
-  await appendTexts(engine, ['other'], undefined, { topic: 't', partition: 1 });
+  await appendTexts(engine, ['other'], { id: 'q', sequence: 7 }, OTHER);
   return { folder: afterKill(t, folder), epoch };
 }
 
+const OTHER = { topic: 't', partition: 1 };
 const TEXTS = [0, 1, 2, 3, 4].flatMap((i) => [`record ${i}a`, `record ${i}b`]);
 
 function flip(path: string, at: number): void {
@@ -63,7 +64,8 @@ function flip(path: string, at: number): void {
 
 async function checkAll({ engine }: Opened, epoch: string): Promise<void> {
   assert.deepEqual(await readTexts(engine), TEXTS);
-  assert.deepEqual(await readTexts(engine, { topic: 't', partition: 1 }), ['other']);
+  assert.deepEqual(await readTexts(engine, OTHER), ['other']);
+  assert.equal(await engine.store.lastSequence(OTHER, 'q'), 7);
   assert.deepEqual(await engine.store.state(PLACE), { epoch, firstOffset: 0, nextOffset: 10 });
   assert.equal(await engine.store.lastSequence(PLACE, 'p'), 10);
   const { runs } = await appendTexts(engine, ['record 4b', 'new'], { id: 'p', sequence: 10 });
@@ -174,6 +176,15 @@ test('what recovery left is sealed later, while the slot is used, and the trail 
   assert.equal(again.recovered['segments'], 1, 'only the one that was being written');
   assert.deepEqual(await readTexts(again.engine), [...TEXTS, 'new']);
   assert.equal(await again.engine.store.lastSequence(PLACE, 'p'), 11);
+  assert.equal(await again.engine.store.lastSequence(OTHER, 'q'), 7, 'from the database');
+});
+
+test('sealed before the slot is used for the first time: it is there once', async (t) => {
+  const { folder, epoch } = await killed(t);
+  const opened = await open(t, folder, { sealDelayMs: 0 });
+  await until('it is sealed', () => filesOf(folder, '.idx').length === 1 && filesOf(folder, '.trail').length === 0);
+  await checkAll(opened, epoch);
+  assert.equal(opened.engine.metrics().find(({ name }) => name === 'tandem_engine_segments')?.value, 1);
 });
 
 test('killed again and again before anything is sealed', async (t) => {
@@ -201,7 +212,7 @@ test('with another number of slots what is found is sealed at once: other slots 
   const [a, b] = (await Promise.all(slots)) as [Opened, Opened];
   assert.equal(filesOf(folder, '.idx').length, 1);
   assert.deepEqual(await readTexts(a.engine), TEXTS);
-  assert.deepEqual(await readTexts(b.engine, { topic: 't', partition: 1 }), ['other']);
+  assert.deepEqual(await readTexts(b.engine, OTHER), ['other']);
 });
 
 test('a prepared process sees what has changed since', async (t) => {
@@ -226,4 +237,27 @@ test('a prepared process sees what has changed since', async (t) => {
   t.after(() => third.close());
   assert.deepEqual(await readTexts(third), [...texts.slice(20), 'more']);
   await assert.rejects(early.take({ slot }), { code: 'TANDEM_INTERNAL' });
+});
+
+test('a prepared process is not misled by a file that has the name of an earlier one', async (t) => {
+  const folder = testFolder(t);
+  const settings = { dataDir: folder, ...TRAIL, segmentBytes: 8192 };
+  const slot = { slot: 0, slots: 1, slotTerm: 1 };
+  const write = async (prefix: string): Promise<string[]> => {
+    const engine = await (await prepareEmbeddedEngine(settings)).take({ slot });
+    await ensure(engine);
+    const texts = Array.from({ length: 20 }, (_, i) => `${prefix} ${i} ${'x'.repeat(1000)}`);
+    for (const text of texts) await appendTexts(engine, [text]);
+    await engine.close();
+    return texts;
+  };
+  await write('first');
+  const early = await prepareEmbeddedEngine(settings);
+  const before = filesOf(folder, '.idx');
+  for (const name of readdirSync(journal(folder))) rmSync(join(journal(folder), name));
+  const second = await write('second');
+  assert.deepEqual(filesOf(folder, '.idx'), before, 'the same names');
+  const engine = await early.take({ slot });
+  t.after(() => engine.close());
+  assert.deepEqual(await readTexts(engine), second);
 });
