@@ -139,11 +139,11 @@ function syncFolderSync(folder: string): void {
 }
 
 async function syncFolder(folder: string): Promise<void> {
-  const handle = await fs.promises.open(folder, 'r');
+  const descriptor = fs.openSync(folder, 'r');
   try {
-    await handle.sync();
+    await syncDescriptor(descriptor);
   } finally {
-    await handle.close();
+    fs.closeSync(descriptor);
   }
 }
 
@@ -155,11 +155,6 @@ function quietly(action: () => void): void {
     // The first error is the one to report.
   }
 }
-
-const openDescriptor = (path: string, flags: string): Promise<number> =>
-  new Promise((resolve, reject) => {
-    fs.open(path, flags, 0o600, (error, descriptor) => (error === null ? resolve(descriptor) : reject(error)));
-  });
 
 const syncDescriptor = (descriptor: number): Promise<void> =>
   new Promise((resolve, reject) => {
@@ -189,13 +184,14 @@ export const systemDisk: Disk = {
   },
 
   async create(path, bytes, head) {
-    const descriptor = await openDescriptor(path, 'wx+');
+    // What only concerns memory is done at once; what waits for the medium is under way before this returns, however busy the process is then.
+    const descriptor = fs.openSync(path, 'wx+', 0o600);
     const file = new SystemFile(path, descriptor);
     try {
       file.truncateSync(bytes);
       file.writeSync([head], 0);
-      await syncDescriptor(descriptor);
-      await syncFolder(dirname(path));
+      const forced = await Promise.allSettled([syncDescriptor(descriptor), syncFolder(dirname(path))]);
+      for (const result of forced) if (result.status === 'rejected') throw result.reason;
       return file;
     } catch (error) {
       quietly(() => file.close());
