@@ -36,6 +36,8 @@ const WORKER_SOURCE = new URL('./worker-main.ts', import.meta.url);
 /** Beside this module, and built if this is. */
 const WORKER_ENTRY = import.meta.url.endsWith('.ts') ? WORKER_SOURCE : new URL('worker-main.js', WORKER_SOURCE);
 
+const SPACE_RETRY_MS = 1000;
+
 export interface NodeOptions {
   readonly config: TandemConfig;
   /** Called at SIGHUP. Errors: TANDEM_CONFIG_INVALID. */
@@ -67,12 +69,27 @@ export async function runNode(options: NodeOptions): Promise<number> {
   process.on('disconnect', () => process.exit(1));
   // Listening for that must not keep it alive.
   process.channel?.unref();
-  const store = await ENGINES[config.engine].openNodeStore(config, logger);
+  const store = await openStore(config, logger);
   try {
     return await new Node(options, store, logger).run();
   } finally {
     await store.close();
     logger.info('node_stopped', { version });
+  }
+}
+
+/** A disk that is full now may have space later: a node that ended because of it would not be there then. */
+async function openStore(config: TandemConfig, logger: Logger): Promise<NodeStore> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await ENGINES[config.engine].openNodeStore(config, logger);
+    } catch (thrown) {
+      const error = asTandemError(thrown);
+      if (error.code !== 'TANDEM_DISK_FULL') throw error;
+      if (tries === 1) logger.error('waiting_for_space', { data: config.dataFolder, problem: error.message });
+      // Nothing else keeps the process alive yet.
+      await new Promise((resolve) => setTimeout(resolve, SPACE_RETRY_MS));
+    }
   }
 }
 

@@ -44,7 +44,7 @@ const nameLease = (name: string): string => `node/${name}`;
 
 export const openEmbeddedNodeStore: OpenNodeStore = async (config, logger) => {
   const { dataFolder, name } = config;
-  const { openStateDatabase } = await import('../engines/embedded/state-database.ts');
+  const { openStateDatabase, storeError } = await import('../engines/embedded/state-database.ts');
   const { Leases } = await import('../engines/embedded/leases.ts');
   const state = openStateDatabase(dataFolder);
   const held = new Leases({ state, dataDir: dataFolder });
@@ -79,7 +79,7 @@ export const openEmbeddedNodeStore: OpenNodeStore = async (config, logger) => {
   } catch (error) {
     held.close();
     state.close();
-    throw error;
+    throw storeError(error);
   }
 };
 

@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { TestContext } from 'node:test';
 import { test } from 'node:test';
 import type { TandemError } from '../../core/errors.ts';
+import { smallFileSystem } from '../../core/testing/small-file-system.ts';
 import { afterKill, appendTexts, ensure, openFor, PLACE, readTexts, testFolder } from './testing/embedded-fixture.ts';
 import type { DiskFaults } from './testing/failing-disk.ts';
 import { failingDisk } from './testing/failing-disk.ts';
@@ -95,23 +94,6 @@ for (const code of ['EIO', 'ENOSPC'] as const)
     else await appendTexts(engine, ['b']);
     assert.deepEqual(await readTexts(engine), isFatal ? ['a'] : ['a', 'b']);
   });
-
-/** A file system of a few MiB; undefined where none can be mounted: then the test is skipped. */
-function smallFileSystem(t: TestContext, mebibytes: number): string | undefined {
-  const folder = mkdtempSync(join(tmpdir(), 'tandem-full-'));
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${mebibytes}m`, 'tandem-test', folder], { stdio: 'ignore' });
-  } catch {
-    rmSync(folder, { recursive: true });
-    t.skip('SKIPPED: a small tmpfs could not be mounted (needs root)');
-    return undefined;
-  }
-  t.after(() => {
-    execFileSync('umount', ['-l', folder]);
-    rmSync(folder, { recursive: true });
-  });
-  return folder;
-}
 
 test('a real full file system: refused with a code, nothing acked is lost, it resumes by itself', async (t) => {
   const folder = smallFileSystem(t, 3);
