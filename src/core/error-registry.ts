@@ -6,23 +6,8 @@
  * `httpStatus`: answer on HTTP. `closeCode`: WebSocket close code when the error ends a session (4100-4199: reconnect with back-off,
  * 4000-4099: do not reconnect, 4200-4299: reconnect at once).
  */
-interface ErrorSpec {
-  readonly message: string;
-  readonly hint: string;
-  readonly retryable: boolean;
-  readonly number: number;
-  readonly httpStatus: number;
-  readonly closeCode: number;
-}
-
-const spec = (
-  number: number,
-  httpStatus: number,
-  closeCode: number,
-  retryable: boolean,
-  message: string,
-  hint: string,
-): ErrorSpec => ({ number, httpStatus, closeCode, retryable, message, hint });
+import { type ErrorSpec, spec } from './error-spec.ts';
+import { STORE_ERRORS } from './store-errors.ts';
 
 export const ERRORS = {
   // auth
@@ -165,78 +150,7 @@ export const ERRORS = {
     'Ask for an offset of at most the next offset.',
   ),
   // storing
-  TANDEM_DISK_FULL: spec(
-    -32040,
-    507,
-    4140,
-    true,
-    'the disk is full; the record was not stored',
-    'Free space on the data disk or lower the retention; service resumes by itself.',
-  ),
-  TANDEM_STORE_FAILED: spec(
-    -32041,
-    503,
-    4141,
-    true,
-    'the store failed; the record may not have been stored',
-    'See the server log for the system error, and check the disk.',
-  ),
-  TANDEM_OWNER_UNAVAILABLE: spec(
-    -32042,
-    503,
-    4142,
-    true,
-    'the worker that owns the partition is restarting; the record may not have been stored',
-    'Send it again; with a producer id and sequence it is stored once.',
-  ),
-  TANDEM_TERM_FENCED: spec(
-    -32043,
-    409,
-    4143,
-    true,
-    'the write carries an older term than the one that was claimed',
-    'Another process has taken over; connect again.',
-  ),
-  TANDEM_LOG_CORRUPT: spec(
-    -32044,
-    500,
-    4044,
-    false,
-    'the log is damaged here',
-    'Run "tandem doctor"; it names the file, the place and the offsets that are lost.',
-  ),
-  TANDEM_OVERLOADED: spec(
-    -32045,
-    503,
-    4145,
-    true,
-    'the server has more unfinished work than its limits allow',
-    'Send more slowly or raise the limit that the message names.',
-  ),
-  TANDEM_DRAINING: spec(
-    -32046,
-    503,
-    4200,
-    true,
-    'the server is shutting down',
-    'Connect again; another worker answers.',
-  ),
-  TANDEM_DATA_LOCKED: spec(
-    -32047,
-    409,
-    4047,
-    false,
-    'another process has this data folder open',
-    'Stop the other process, or use another data folder (data: in the config).',
-  ),
-  TANDEM_DATA_VERSION: spec(
-    -32048,
-    500,
-    4048,
-    false,
-    'the data folder was written by a version of Tandem that this one cannot read',
-    'Use the version that wrote it.',
-  ),
+  ...STORE_ERRORS,
   // sessions
   TANDEM_SESSION_SLOW: spec(
     -32050,

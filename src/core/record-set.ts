@@ -11,7 +11,7 @@
  * Invariants: lengths.length >= count; data.length = sum of regions + count. Non-goals: compression, per-record time.
  */
 import { TandemError } from './errors.ts';
-import type { RecordHeaders, RecordInput, TandemRecord } from './record.ts';
+import type { ProducerSequence, RecordHeaders, RecordInput, TandemRecord } from './record.ts';
 
 export interface RecordSet {
   readonly count: number;
@@ -141,6 +141,8 @@ export interface StoredBatch {
   readonly firstOffset: number;
   readonly timeMs: number;
   readonly term: number;
+  /** Of the first record, where it was appended with a producer. */
+  readonly producer?: ProducerSequence;
   readonly set: RecordSet;
 }
 

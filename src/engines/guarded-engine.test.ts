@@ -34,6 +34,7 @@ async function open(change: (store: RecordStore) => Partial<RecordStore> = () =>
     watch: (at, wake) => store.watch(at, wake),
     trim: (at, offset) => store.trim(at, offset),
     lastSequence: (at, id) => store.lastSequence(at, id),
+    originSequence: (at, id) => store.originSequence(at, id),
     claim: (at, term) => store.claim(at, term),
     localPartitions: (topic) => store.localPartitions(topic),
   };

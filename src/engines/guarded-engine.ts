@@ -174,6 +174,12 @@ class GuardedStore implements RecordStore {
     return this.#gate.run(() => this.#store.lastSequence(place, producerId));
   }
 
+  async originSequence(place: TopicPartition, originId: string): Promise<number> {
+    this.#gate.requireOpen();
+    this.#requirePlace(place);
+    return this.#gate.run(() => this.#store.originSequence(place, originId));
+  }
+
   async claim(place: TopicPartition, term: number): Promise<void> {
     this.#gate.requireOpen();
     this.#requirePlace(place);

@@ -51,6 +51,7 @@ export function watchAppends(inner: RecordStore, clock: Clock): AppendWatch {
     watch: (partition, wake) => inner.watch(partition, wake),
     trim: (partition, beforeOffset) => inner.trim(partition, beforeOffset),
     lastSequence: (partition, producerId) => inner.lastSequence(partition, producerId),
+    originSequence: (partition, originId) => inner.originSequence(partition, originId),
     claim: (partition, term) => inner.claim(partition, term),
     localPartitions: (topic) => inner.localPartitions(topic),
   };

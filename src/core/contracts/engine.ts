@@ -27,8 +27,14 @@ export interface Engine {
   close(): Promise<void>;
 }
 
+/**
+ * What an append that resolved has reached, weakest first: the memory of this process; the medium of this machine (and, with a spool, later
+ * the engine); a server, which keeps it as its own settings say; as many of its replicas as configured too.
+ */
+export type AckLevel = 'memory' | 'flushed' | 'stored' | 'replicated';
+
 export interface EngineCapabilities {
-  /** Acknowledged appends survive kill -9 and power loss. False: only while the process lives. */
+  /** Acknowledged appends outlive the processes that made them, as far as `ack` says. False: only while the process lives. */
   readonly isDurable: boolean;
   /** Several processes may open the same data at once. */
   readonly isShared: boolean;
@@ -39,6 +45,9 @@ export interface EngineCapabilities {
   readonly provesDeath: boolean;
   /** `close` and open again finds the data. */
   readonly reopens: boolean;
+  /** Appends may have an `origin`. */
+  readonly takesOrigins: boolean;
+  readonly ack: AckLevel;
 }
 
 // ---------------------------------------------------------------- topics
@@ -74,6 +83,12 @@ export interface AppendBatch extends TopicPartition {
   readonly set: RecordSet;
   /** Present: store each sequence at most once. The first record has `sequence`, the next ones count up. */
   readonly producer?: ProducerSequence;
+  /**
+   * Present: a log that is forwarded, record by record in order, and is sent again from `originSequence` on after a break. Sequences
+   * at or below that are repeats. Such appends carry no right: terms do not fence them. A producer beside it may fill gaps that its
+   * sequences left, since what it sent through other origins may have come first. Only where capabilities.takesOrigins.
+   */
+  readonly origin?: ProducerSequence;
   /** The term under which the caller writes; absent: the engine's own current one. */
   readonly term?: number;
 }
@@ -81,7 +96,7 @@ export interface AppendBatch extends TopicPartition {
 /** Consecutive records of an append that were stored, or had been stored before (`isDuplicate`), from `firstOffset` on. */
 export interface AppendedRun {
   readonly count: number;
-  /** -1: a duplicate whose place has left the de-duplication window. */
+  /** -1: not known: a duplicate whose place has left the de-duplication window, or a record on its way to the engine (a spool). */
   readonly firstOffset: number;
   readonly isDuplicate: boolean;
 }
@@ -122,7 +137,8 @@ export interface RecordStore {
   append(batch: AppendBatch): Promise<AppendResult>;
   /**
    * Reads from `from.offset` at most about `bytesMax` of data, at least one batch if there is one. Only durable records are seen.
-   * `from.epoch` '' means any. Errors: TANDEM_POSITION_LOST (other epoch, or trimmed: data.firstOffset), TANDEM_POSITION_AHEAD,
+   * `from.epoch` '' means any; an earlier epoch will do where the store knows that nothing before `from.offset` changed with it. The answer has
+   * the current one. Errors: TANDEM_POSITION_LOST (other epoch, or trimmed: data.firstOffset), TANDEM_POSITION_AHEAD,
    * TANDEM_LOG_CORRUPT (data: { file, bytePosition, fromOffset, nextOffset }: the records between are lost), TANDEM_TOPIC_UNKNOWN,
    * TANDEM_PARTITION_UNKNOWN, TANDEM_OWNER_UNAVAILABLE (retry).
    */
@@ -138,6 +154,8 @@ export interface RecordStore {
   trim(partition: TopicPartition, beforeOffset: number): Promise<number>;
   /** The last stored sequence of a producer in a partition; 0 if none is known. */
   lastSequence(partition: TopicPartition, producerId: string): Promise<number>;
+  /** The last stored sequence of an origin in a partition; 0 if none. Errors: TANDEM_INTERNAL where origins are not taken. */
+  originSequence(partition: TopicPartition, originId: string): Promise<number>;
   /**
    * Raises the partition's term: appends and commits that carry an older one are refused (TANDEM_TERM_FENCED) from here on, durably.
    * Claiming an older term than the current one rejects with TANDEM_TERM_FENCED. Idempotent for the same term.

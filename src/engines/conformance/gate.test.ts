@@ -25,7 +25,11 @@ const laws: readonly Law[] = [
 const good: Manifest = {
   engine: 'e',
   identity: 'e 1',
-  capabilities: { isDurable: false, isShared: true, provesDeath: true, reopens: true },
+  capabilities: {
+    ...{ isDurable: false, isShared: true, provesDeath: true, reopens: true },
+    takesOrigins: false,
+    ack: 'memory',
+  },
   commit: 'c1',
   executed: 1,
   laws: { order: ['plain'] },

@@ -12,7 +12,9 @@ export interface Law {
   readonly cases: readonly LawCase[];
 }
 
-export type CapabilityReasons = { readonly [C in keyof EngineCapabilities]?: string };
+/** Those that an engine has or lacks. */
+export type Capability = Exclude<keyof EngineCapabilities, 'ack'>;
+export type CapabilityReasons = { readonly [C in Capability]?: string };
 
 export interface LawCase {
   readonly name: string;

@@ -7,12 +7,12 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { EngineCapabilities } from '../../core/contracts/engine.ts';
-import type { Law, LawCase } from './law.ts';
+import type { Capability, Law, LawCase } from './law.ts';
 
 export interface SkippedCase {
   readonly law: string;
   readonly case: string;
-  readonly capability: keyof EngineCapabilities;
+  readonly capability: Capability;
   readonly reason: string;
 }
 
@@ -35,7 +35,11 @@ const PROJECT_FOLDER = fileURLToPath(new URL('../../../', import.meta.url));
 export const MANIFEST_FOLDER: string = join(PROJECT_FOLDER, 'conformance-manifests');
 
 export class ManifestRecorder {
-  capabilities: EngineCapabilities = { isDurable: true, isShared: true, provesDeath: true, reopens: true };
+  capabilities: EngineCapabilities = {
+    ...{ isDurable: true, isShared: true, provesDeath: true, reopens: true },
+    takesOrigins: true,
+    ack: 'stored',
+  };
   readonly #engine: string;
   readonly #laws: { [law: string]: string[] } = {};
   readonly #skipped: SkippedCase[] = [];
@@ -60,7 +64,7 @@ export class ManifestRecorder {
     this.#laws[law.name] = [...(this.#laws[law.name] ?? []), name];
   }
 
-  skipped(law: Law, { name }: LawCase, capability: keyof EngineCapabilities, reason: string): void {
+  skipped(law: Law, { name }: LawCase, capability: Capability, reason: string): void {
     this.#skipped.push({ law: law.name, case: name, capability, reason });
   }
 

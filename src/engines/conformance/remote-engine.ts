@@ -153,7 +153,7 @@ function remoteTopics(channel: Channel): TopicCatalog {
 }
 
 function remoteStore(channel: Channel): RecordStore {
-  const methods = ['read', 'state', 'trim', 'lastSequence', 'claim'] as const;
+  const methods = ['read', 'state', 'trim', 'lastSequence', 'originSequence', 'claim'] as const;
   const plain = remotePart<RecordStore>(channel, 'store', methods);
   return {
     ...plain,

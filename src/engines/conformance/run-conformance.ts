@@ -13,7 +13,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import type { EngineCapabilities } from '../../core/contracts/engine.ts';
 import type { HarnessOptions, OpenHarness } from './harness.ts';
-import { type CapabilityReasons, type Law, type LawCase, openContext } from './law.ts';
+import { type Capability, type CapabilityReasons, type Law, type LawCase, openContext } from './law.ts';
 import { LAWS } from './laws/index.ts';
 import { ManifestRecorder } from './manifest.ts';
 
@@ -77,7 +77,7 @@ async function runCase(
 }
 
 interface Skip {
-  readonly capability: keyof EngineCapabilities;
+  readonly capability: Capability;
   readonly reason: string;
 }
 
@@ -88,7 +88,7 @@ function skipOf({ needs = {}, unless = {} }: LawCase, capabilities: EngineCapabi
 /** The first of `reasons` whose capability is declared as `declared`. */
 function reasonIn(reasons: CapabilityReasons, capabilities: EngineCapabilities, declared: boolean): Skip | undefined {
   for (const [name, reason] of Object.entries(reasons)) {
-    const capability = name as keyof EngineCapabilities;
+    const capability = name as Capability;
     if (capabilities[capability] === declared) return { capability, reason };
   }
   return undefined;

@@ -151,6 +151,7 @@ class FrontRecords {
       watch: (place, wake) => this.#watch(place, wake),
       trim: (place, beforeOffset) => records.trim(place, beforeOffset),
       lastSequence: (place, producerId) => records.lastSequence(place, producerId),
+      originSequence: () => records.originSequence(),
       claim: (place, term) => records.claim(place, term),
       localPartitions: (topic) => records.localPartitions(topic),
     };

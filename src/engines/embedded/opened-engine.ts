@@ -22,7 +22,11 @@ import type { StateDatabase } from './state-database.ts';
 import type { Topics } from './topics.ts';
 
 export const IDENTITY = 'embedded 1';
-export const CAPABILITIES: EngineCapabilities = { isDurable: true, isShared: true, provesDeath: true, reopens: true };
+export const CAPABILITIES: EngineCapabilities = {
+  ...{ isDurable: true, isShared: true, provesDeath: true, reopens: true },
+  takesOrigins: false,
+  ack: 'flushed',
+};
 
 export interface EmbeddedEngine extends Engine, MetricSource {
   /** Applies retention now and deletes what it can; resolves when done. Never rejects. */

@@ -73,6 +73,10 @@ export class EmbeddedRecordStore implements RecordStore {
     return this.#owner(partition).lastSequence(partition, producerId);
   }
 
+  async originSequence(): Promise<number> {
+    throw noOrigins();
+  }
+
   async claim(partition: TopicPartition, term: number): Promise<void> {
     return this.#owner(partition).claim(partition, term);
   }
@@ -136,6 +140,8 @@ function ownStore(
     claim: async (place, claimed, writerTerm = term.own) => local.claim(logOf(place), claimed, writerTerm),
   };
 }
+
+const noOrigins = (): TandemError => new TandemError('TANDEM_INTERNAL', { detail: 'this engine takes no origins' });
 
 const notOwned = ({ topic, partition }: TopicPartition): TandemError =>
   new TandemError('TANDEM_OWNER_UNAVAILABLE', { detail: `${topic}/${partition} belongs to another worker` });

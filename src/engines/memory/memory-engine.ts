@@ -32,7 +32,11 @@ export interface MemoryEngine extends Engine {
   kill(): void;
 }
 
-const CAPABILITIES: EngineCapabilities = { isDurable: false, isShared: true, provesDeath: false, reopens: true };
+const CAPABILITIES: EngineCapabilities = {
+  ...{ isDurable: false, isShared: true, provesDeath: false, reopens: true },
+  takesOrigins: false,
+  ack: 'memory',
+};
 
 /** Opens a member. Cannot fail. */
 export function openMemoryEngine(options: MemoryEngineOptions): MemoryEngine {

@@ -91,6 +91,10 @@ export class MemoryRecords implements RecordStore {
     return this.#store.partition(partition).lastSequence(producerId);
   }
 
+  async originSequence(_partition: TopicPartition, _originId: string): Promise<number> {
+    throw new TandemError('TANDEM_INTERNAL', { detail: 'this engine takes no origins' });
+  }
+
   async claim(place: TopicPartition, term: number): Promise<void> {
     this.#requireOpen();
     const partition = this.#store.partition(place);
