@@ -22,7 +22,7 @@ const SYNC_BYTES = 4096;
 const SYNC_SLOW_MS = 10;
 
 export async function* checkData(config: TandemConfig): AsyncGenerator<Check> {
-  if (config.engine === 'memory') {
+  if (config.engine.kind === 'memory') {
     yield {
       name: 'data',
       result: 'warning',

@@ -24,7 +24,7 @@ export function addUp(program: Command): void {
     .option('--config <file>', 'config file (default: tandem.yaml in this folder, if there is one)')
     .option('--name <node>', "the node's name")
     .option('--data <folder>', 'data folder')
-    .option('--engine <engine>', 'embedded or memory')
+    .option('--engine <engine>', 'embedded, memory or redis://…')
     .option('--listen <url...>', 'listeners, instead of those of the config')
     .option('--admin <url>', 'admin address')
     .option('--workers <count>', 'worker processes')
@@ -66,7 +66,7 @@ function summary(config: TandemConfig, { role, listeners, adminPort, activeName 
     line('admin', `http${config.admin.tls === null ? '' : 's'}://${admin}`, 'status, health, metrics'),
     line(
       'data',
-      config.engine === 'memory' ? 'in memory: lost when this process ends' : shortPath(config.dataFolder),
+      config.engine.kind === 'memory' ? 'in memory: lost when this process ends' : shortPath(config.dataFolder),
       '',
     ),
     ...firstRecord(config, listeners),

@@ -30,7 +30,7 @@ const problemsOf = (input: unknown): ConfigProblem[] => refusal({ input: input a
 test('without a config the node runs with the defaults of the design', () => {
   const config = loadConfig({ environment: {}, folder: '/nowhere' });
   assert.equal(config.dataFolder, '/nowhere/tandem-data');
-  assert.equal(config.engine, 'embedded');
+  assert.deepEqual(config.engine, { kind: 'embedded' });
   assert.deepEqual(
     config.listen.map(({ protocol, host, port }) => [protocol, host, port]),
     [

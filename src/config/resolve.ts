@@ -13,6 +13,7 @@ import { readAdmin, readListener } from './listen-url.ts';
 import { type ConfigProblem, type Locate, shown } from './problems.ts';
 import { type Resolution, resolveSecret } from './resolution.ts';
 import { resolveConsumers } from './resolve-consumers.ts';
+import { isMemoryEngine, resolveEngine } from './resolve-engine.ts';
 import {
   type AdminInput,
   type ConfigInput,
@@ -57,7 +58,7 @@ export function resolveConfig(
   return {
     name: input.name ?? nodeName(),
     dataFolder: resolve(resolution.folder, input.data ?? DEFAULT_DATA_FOLDER),
-    engine: input.engine ?? 'embedded',
+    engine: resolveEngine(input.engine ?? 'embedded', resolution),
     listen,
     admin,
     workers,
@@ -191,7 +192,7 @@ function checkTls(path: ConfigPath, tls: TlsConfig | null, { problem }: Resoluti
 
 function resolveWorkers(input: ConfigInput, { problem }: Resolution): WorkersConfig {
   const given = typeof input.workers === 'number' ? { count: input.workers } : (input.workers ?? {});
-  const isMemory = input.engine === 'memory';
+  const isMemory = isMemoryEngine(input.engine);
   if (isMemory && (given.count ?? 1) > 1)
     problem(['workers', 'count'], {
       problem: 'is more than 1, but engine "memory" lives in one process',
@@ -208,7 +209,7 @@ function resolveWorkers(input: ConfigInput, { problem }: Resolution): WorkersCon
 
 function resolveCluster({ cluster, engine }: ConfigInput, { problem }: Resolution): ClusterConfig {
   const mode = cluster?.mode ?? 'single';
-  if (mode !== 'single' && engine === 'memory')
+  if (mode !== 'single' && isMemoryEngine(engine))
     problem(['cluster', 'mode'], {
       problem: `is ${mode}, but engine "memory" shares nothing with other nodes`,
       accepted: 'single',
@@ -216,6 +217,9 @@ function resolveCluster({ cluster, engine }: ConfigInput, { problem }: Resolutio
   return {
     mode,
     heartbeatTimeoutMs: cluster?.heartbeatTimeoutMs ?? 1000,
+    ttlMs: cluster?.ttlMs ?? 4000,
+    renewMs: cluster?.renewMs ?? 600,
+    marginMs: cluster?.marginMs ?? 600,
     minTenureMs: cluster?.minTenureMs ?? 1000,
     takeoversMax: cluster?.takeoversMax ?? 5,
     takeoverWindowMs: cluster?.takeoverWindowMs ?? 60_000,

@@ -50,6 +50,49 @@ const givenName = z
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/)
   .meta({ description: 'A name: 1 to 64 of A-Z a-z 0-9 . _ -' });
 
+// ---------------------------------------------------------------- engine
+
+const engineUrl = z.string().min(1).meta({
+  description:
+    '`embedded`, `memory`, `redis://…`, `rediss://…`, `redis+sentinel://…/NAME`, `redis+cluster://…`, `env:NAME`',
+});
+const spool = z
+  .strictObject({
+    bytesMax: bytes(1 << 20, 'What the spool may hold on this disk, per node', 1 << 30),
+    windowMs: timeMs(
+      0,
+      60_000,
+      'How long records that the engine has confirmed are kept, to send them again after a failover that lost them',
+    ),
+    whenFull: z.enum(['wait', 'refuse']).optional().meta({
+      description: 'wait: clients are not read until there is room. refuse: TANDEM_SPOOL_FULL',
+      default: 'wait',
+    }),
+  })
+  .optional()
+  .meta({ description: 'The local buffer before a server, with `ack: flushed`' });
+const engine = z
+  .union([
+    engineUrl,
+    z.strictObject({
+      url: engineUrl,
+      ack: z.enum(['flushed', 'stored', 'replicated']).optional().meta({
+        description:
+          'When a record is acknowledged, with a server. flushed: on the medium of this machine, from where it is sent on. stored: the server has it. replicated: its replicas too',
+        default: 'flushed',
+      }),
+      replicas: count(1, 100, 1, 'With `ack: replicated`: how many replicas must have it'),
+      replicaTimeoutMs: timeMs(
+        1,
+        1000,
+        'With `ack: replicated`: how long to wait for them; then TANDEM_NOT_REPLICATED',
+      ),
+      spool,
+    }),
+  ])
+  .optional()
+  .meta({ description: 'Where records are kept', default: 'embedded' });
+
 // ---------------------------------------------------------------- listeners
 
 const tls = z
@@ -149,6 +192,9 @@ const cluster = z
       1000,
       'An active node that is silent for so long hangs: a standby ends it and takes over',
     ),
+    ttlMs: timeMs(1500, 4000, 'With a server as engine: a lease that is not renewed ends after so long'),
+    renewMs: timeMs(50, 600, 'With a server as engine: leases are renewed this often'),
+    marginMs: timeMs(50, 600, 'With a server as engine: a holder stops so long before its lease could end'),
     minTenureMs: timeMs(0, 1000, 'No switchover in so long after a node became active'),
     takeoversMax: count(
       1,
@@ -283,10 +329,7 @@ export const configSchema = z
       description: "The data folder, relative to the config file's folder (without one: to the current folder)",
       default: DEFAULT_DATA_FOLDER,
     }),
-    engine: z
-      .enum(['embedded', 'memory'])
-      .optional()
-      .meta({ description: 'Where records are kept', default: 'embedded' }),
+    engine,
     listen,
     admin,
     workers,
@@ -300,5 +343,6 @@ export const configSchema = z
   .meta({ title: 'Tandem configuration' });
 
 export type ConfigInput = z.infer<typeof configSchema>;
+export type EngineInput = NonNullable<ConfigInput['engine']>;
 export type ListenInput = NonNullable<ConfigInput['listen']>[number];
 export type AdminInput = NonNullable<ConfigInput['admin']>;

@@ -14,7 +14,7 @@ export interface TandemConfig {
   readonly name: string;
   /** The data folder. */
   readonly dataFolder: string;
-  readonly engine: EngineKind;
+  readonly engine: EngineConfig;
   /** In the order of the config; a listener is known by its index. */
   readonly listen: readonly ListenConfig[];
   readonly admin: AdminConfig;
@@ -34,7 +34,28 @@ export interface TandemConfig {
   readonly configPath: string | null;
 }
 
-export type EngineKind = 'embedded' | 'memory';
+// ---------------------------------------------------------------- engine
+
+export type EngineConfig = { readonly kind: 'embedded' | 'memory' } | RedisEngineConfig;
+export type EngineKind = EngineConfig['kind'];
+
+export interface RedisEngineConfig {
+  readonly kind: 'redis';
+  /** With its secrets. */
+  readonly url: string;
+  readonly ack: 'flushed' | 'stored' | 'replicated';
+  /** With `replicated`. */
+  readonly replicas: number;
+  readonly replicaTimeoutMs: number;
+  /** With `flushed`. */
+  readonly spool: SpoolConfig;
+}
+
+export interface SpoolConfig {
+  readonly bytesMax: number;
+  readonly windowMs: number;
+  readonly whenFull: 'wait' | 'refuse';
+}
 
 // ---------------------------------------------------------------- listeners
 
@@ -110,6 +131,10 @@ export interface ClusterConfig {
   readonly mode: ClusterMode;
   /** An active node that is silent for so long is ended by a standby. */
   readonly heartbeatTimeoutMs: number;
+  /** Of leases in an engine that ends them by time. */
+  readonly ttlMs: number;
+  readonly renewMs: number;
+  readonly marginMs: number;
   /** No switchover in so long after a node became active. */
   readonly minTenureMs: number;
   /** More unplanned takeovers than this within `takeoverWindowMs`: standbys back off. */

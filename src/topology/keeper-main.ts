@@ -82,7 +82,7 @@ export async function runNode(options: NodeOptions): Promise<number> {
 async function openStore(config: TandemConfig, logger: Logger): Promise<NodeStore> {
   for (let tries = 1; ; tries++) {
     try {
-      return await ENGINES[config.engine].openNodeStore(config, logger);
+      return await ENGINES[config.engine.kind].openNodeStore(config, logger);
     } catch (thrown) {
       const error = asTandemError(thrown);
       if (error.code !== 'TANDEM_DISK_FULL') throw error;

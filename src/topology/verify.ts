@@ -13,9 +13,11 @@ export async function verifyStoredData(
   config: TandemConfig,
   onProgress?: (done: number, total: number) => void,
 ): Promise<StoredDataReport> {
-  switch (config.engine) {
+  switch (config.engine.kind) {
     case 'memory':
       return { batches: 0, records: 0, bytes: 0, problems: [] };
+    // With a server: the spool.
+    case 'redis':
     case 'embedded': {
       const { verifyDataFolder } = await import('../engines/embedded/verify-data-folder.ts');
       return verifyDataFolder(config.dataFolder, onProgress);

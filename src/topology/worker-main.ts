@@ -30,7 +30,7 @@ class TandemWorker implements WorkerBuilder {
     const config = given as TandemConfig;
     this.#config = config;
     this.#secureContexts = loadSecureContexts(config.listen);
-    this.#engine = await ENGINES[config.engine].prepare(config);
+    this.#engine = await ENGINES[config.engine.kind].prepare(config);
     await loadHandlers(config);
     setTimeout(() => void this.#warmUp(), WARM_UP_DELAY_MS).unref();
   }
