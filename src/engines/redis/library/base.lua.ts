@@ -1,0 +1,31 @@
+/**
+ * What all functions of the library share. Rules for every function but `adopt`:
+ * - KEYS[1] is the shard hash of the hash tag that the call works on, ARGV[1] the history under which the caller works ('' any).
+ * - It begins with `local shard, refusal = enter(keys, args)`; a refusal is returned as it is.
+ * - An answer is an array whose first element is a status, 'OK' or why not: 'HISTORY' (adopt, then call again), 'TERM' (with the term that
+ *   fences), ... Nothing was written unless it is 'OK'. Error replies are for what no caller expects.
+ * - Numbers become text by `text` only: Lua's own way would write 1e+15.
+ */
+export const BASE_LUA: string = String.raw`
+local function text(number)
+  return string.format('%.0f', number)
+end
+
+-- Milliseconds of the server's clock.
+local function now()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+-- The shard as it is, or why the call is refused: it was adopted anew since the caller looked, or never.
+local function enter(keys, args)
+  local facts = redis.call('HMGET', keys[1], 'history', 'claimed')
+  local history = facts[1]
+  if not history or (args[1] ~= '' and args[1] ~= history) then return nil, {'HISTORY'} end
+  return {history = history, claimed = tonumber(facts[2] or '0')}
+end
+
+local function register(name, callback, ...)
+  redis.register_function{function_name = 'tandem1_' .. name, callback = callback, flags = {...}}
+end
+`;

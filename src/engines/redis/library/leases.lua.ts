@@ -1,0 +1,3 @@
+/** Lease functions of the library. Written by part C. */
+export const LEASES_LUA: string = String.raw`
+`;

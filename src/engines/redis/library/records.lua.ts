@@ -1,0 +1,3 @@
+/** Record functions of the library. */
+export const RECORDS_LUA: string = String.raw`
+`;

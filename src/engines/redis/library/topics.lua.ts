@@ -1,0 +1,3 @@
+/** Topic functions of the library. */
+export const TOPICS_LUA: string = String.raw`
+`;
