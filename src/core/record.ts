@@ -33,6 +33,15 @@ export interface ProducerSequence {
   readonly sequence: number;
 }
 
+/** A place in a log that is forwarded. */
+export interface OriginSequence extends ProducerSequence {
+  /**
+   * The last sequence before it that the store must have, as far as the sender knows; what lies between is gone for good. Below `sequence`;
+   * absent: `sequence` - 1.
+   */
+  readonly after?: number;
+}
+
 export const TOPIC_NAME_PATTERN: RegExp = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 export const PRODUCER_ID_PATTERN: RegExp = /^[\x21-\x7e]{1,128}$/;
 

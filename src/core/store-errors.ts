@@ -42,6 +42,14 @@ export const STORE_ERRORS = {
     'the spool is full: the engine has been away for longer than it has room for',
     'Send it again later; bring the engine back, or give engine.spool.bytesMax more room.',
   ),
+  TANDEM_ORIGIN_GAP: spec(
+    -32058,
+    409,
+    4158,
+    true,
+    'records of this origin before these are missing',
+    'Nothing to do: whoever forwards the log sends again from the last stored record.',
+  ),
   TANDEM_OWNER_UNAVAILABLE: spec(
     -32042,
     503,

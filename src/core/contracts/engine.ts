@@ -6,7 +6,7 @@
  * All methods reject with TandemError only. After `close` every call rejects with TANDEM_DRAINING.
  */
 import type { Position } from '../position.ts';
-import type { ProducerSequence, TopicPartition } from '../record.ts';
+import type { OriginSequence, ProducerSequence, TopicPartition } from '../record.ts';
 import type { RecordSet, StoredBatch } from '../record-set.ts';
 
 export interface Engine {
@@ -47,6 +47,8 @@ export interface EngineCapabilities {
   readonly reopens: boolean;
   /** Appends may have an `origin`. */
   readonly takesOrigins: boolean;
+  /** Appends resolve before the records have places (a spool): `epoch` '' and `firstOffset` -1, and they are readable later. */
+  readonly answersBeforePlaces?: true;
   readonly ack: AckLevel;
 }
 
@@ -85,10 +87,13 @@ export interface AppendBatch extends TopicPartition {
   readonly producer?: ProducerSequence;
   /**
    * Present: a log that is forwarded, record by record in order, and is sent again from `originSequence` on after a break. Sequences
-   * at or below that are repeats. Such appends carry no right: terms do not fence them. A producer beside it may fill gaps that its
-   * sequences left, since what it sent through other origins may have come first. Only where capabilities.takesOrigins.
+   * at or below that are repeats. If the origin's last stored sequence is below `after`, something before the batch is missing (lost by a failover,
+   * or refused just now): TANDEM_ORIGIN_GAP, decided in the same atomic step, so that appends may be called without waiting for each other.
+   * Such appends carry no right: terms do not fence them. A producer beside it may fill gaps that its sequences left, since what it sent
+   * through other origins may have come first; of its sequences only those that are known to be stored are repeats. Only where
+   * capabilities.takesOrigins.
    */
-  readonly origin?: ProducerSequence;
+  readonly origin?: OriginSequence;
   /** The term under which the caller writes; absent: the engine's own current one. */
   readonly term?: number;
 }
@@ -132,7 +137,7 @@ export interface RecordStore {
    * A rejected append may be repeated with the same producer and sequence. After a rejected append of a producer, later appends of the same
    * producer that were called before the rejection was known are rejected too (no holes).
    * Errors: TANDEM_TOPIC_UNKNOWN, TANDEM_PARTITION_UNKNOWN, TANDEM_BATCH_TOO_LARGE, TANDEM_DISK_FULL, TANDEM_STORE_FAILED,
-   * TANDEM_OWNER_UNAVAILABLE, TANDEM_TERM_FENCED.
+   * TANDEM_OWNER_UNAVAILABLE, TANDEM_TERM_FENCED, TANDEM_PRODUCER_INVALID, TANDEM_ORIGIN_GAP.
    */
   append(batch: AppendBatch): Promise<AppendResult>;
   /**
@@ -154,7 +159,10 @@ export interface RecordStore {
   trim(partition: TopicPartition, beforeOffset: number): Promise<number>;
   /** The last stored sequence of a producer in a partition; 0 if none is known. */
   lastSequence(partition: TopicPartition, producerId: string): Promise<number>;
-  /** The last stored sequence of an origin in a partition; 0 if none. Errors: TANDEM_INTERNAL where origins are not taken. */
+  /**
+   * The last stored sequence of an origin in a partition, kept as long as the partition; 0 if none. Errors: TANDEM_INTERNAL where origins are
+   * not taken.
+   */
   originSequence(partition: TopicPartition, originId: string): Promise<number>;
   /**
    * Raises the partition's term: appends and commits that carry an older one are refused (TANDEM_TERM_FENCED) from here on, durably.

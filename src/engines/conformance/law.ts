@@ -13,7 +13,7 @@ export interface Law {
 }
 
 /** Those that an engine has or lacks. */
-export type Capability = Exclude<keyof EngineCapabilities, 'ack'>;
+export type Capability = Exclude<keyof EngineCapabilities, 'ack' | 'answersBeforePlaces'>;
 export type CapabilityReasons = { readonly [C in Capability]?: string };
 
 export interface LawCase {
