@@ -4,7 +4,7 @@
  *   keeper -> worker                       worker -> keeper
  *   preload config                         loaded              modules and handlers are in memory; the process may become a spare
  *   assign slot, terms                     recovered           the engine is open; nothing is served yet
- *   serve (paused consumers)               serving             an `ask` after `serve` is answered when the worker is built
+ *   serve (term, paused consumers)         serving             an `ask` after `serve` is answered when the worker is built
  *   connection + socket (id)               took (id)           sent before a byte of the socket is read: an unconfirmed one can be
  *                                                              given to another worker if this one dies
  *   datagrams + socket, health, ask        beat (4 per second), answer
@@ -24,7 +24,7 @@ export type Question = { readonly about: 'metrics' } | { readonly about: 'admin'
 export type ToWorker =
   | { readonly kind: 'preload'; readonly config: unknown }
   | { readonly kind: 'assign'; readonly slot: WorkerSlot }
-  | { readonly kind: 'serve'; readonly pausedConsumers: readonly string[] }
+  | { readonly kind: 'serve'; readonly nodeTerm: number; readonly pausedConsumers: readonly string[] }
   | { readonly kind: 'connection'; readonly id: number; readonly listener: number }
   | { readonly kind: 'datagrams'; readonly listener: number }
   | { readonly kind: 'health'; readonly health: Health }

@@ -198,7 +198,7 @@ test('a node that stands by is warm and binds nothing; it becomes active, and st
   const warm = new Set(keeper.status.sparePids);
   assert.equal(warm.size, 2);
 
-  await keeper.activate({ nodeTerm: 5, issueTerm: () => 6 });
+  await keeper.activate(5, { issueTerm: () => 6 });
   const slots = keeper.status.slots.map(({ pid }) => pid as number);
   assert.ok(
     slots.every((pid) => warm.has(pid)),
@@ -214,15 +214,38 @@ test('a node that stands by is warm and binds nothing; it becomes active, and st
   assert.equal(keeper.status.isActive, false);
 
   await keeper.warmed();
-  await keeper.activate({ nodeTerm: 8, issueTerm: () => 9 });
+  await keeper.activate(8, { issueTerm: () => 9 });
   assert.equal((await new StubClient(t, portOf(keeper)).who()).term, 9);
+});
+
+test('slots that are the node’s own are open while it stands by, and serve once it is active', async (t) => {
+  const keeper = createKeeper(t, planOf({ count: 2 }, { label: 'a' }));
+  let term = 0;
+  const right = { issueTerm: () => ++term };
+  const areOpen = (): boolean => keeper.status.slots.every(({ state }) => state === 'recovered');
+  keeper.start();
+  keeper.openSlots(right);
+  await until('both are open', areOpen);
+  assert.deepEqual([keeper.status.isActive, keeper.status.isWarm, keeper.status.listeners.length], [false, true, 0]);
+  const opened = keeper.status.slots.map(({ pid }) => pid);
+
+  process.kill(opened[0] as number, 'SIGKILL');
+  await until('another has it', () => areOpen() && keeper.status.slots[0]?.pid !== opened[0]);
+  await keeper.activate(7, right);
+  assert.equal(keeper.status.slots[1]?.pid, opened[1]);
+  assert.equal((await new StubClient(t, portOf(keeper)).who()).label, 'a');
+
+  await keeper.deactivate(1000);
+  keeper.openSlots(right);
+  await until('both are open again', areOpen);
+  assert.equal(keeper.status.isActive, false);
 });
 
 test('cut while it becomes active: the processes are killed and activate says so', async (t) => {
   const keeper = createKeeper(t, planOf({ count: 2 }, { label: 'a', buildMs: 60_000 }));
   keeper.start();
   await keeper.warmed();
-  const activation = keeper.activate({ nodeTerm: 5, issueTerm: () => 6 });
+  const activation = keeper.activate(5, { issueTerm: () => 6 });
   const refused = assert.rejects(activation, { code: 'TANDEM_TERM_FENCED' });
   await until('the slots are taken', () => keeper.status.slots.every(({ pid }) => pid !== null));
   const pids = keeper.status.slots.map(({ pid }) => pid as number);

@@ -20,7 +20,7 @@ import type { Question } from './ipc.ts';
 import { type KeeperStatus, statusOf } from './keeper-status.ts';
 import { BIND_PATIENCE_MS, BIND_RETRY_MS, COMMAND_TIMEOUT_MS, HEARTBEAT_MS, type KeeperPlan } from './plan.ts';
 import type { ProcessRoll } from './process-roll.ts';
-import { type ActiveRight, Roster } from './roster.ts';
+import { Roster, type SlotsRight } from './roster.ts';
 import type { Generation, WorkerProcess } from './worker-process.ts';
 
 export interface KeeperOptions {
@@ -104,7 +104,8 @@ export class Keeper {
   async serveFronts(): Promise<void> {
     const fronts = this.#fronts;
     if (fronts === undefined) return;
-    fronts.grantSlots({ nodeTerm: 0, issueTerm: () => 0 });
+    fronts.grantSlots({ issueTerm: () => 0 });
+    fronts.serve(0);
     const isServing = (): boolean => fronts.serving.length === fronts.slots.length;
     await Promise.all([this.bind(), this.#unlessStartFails(fronts.until(() => this.#isStopping || isServing()))]);
   }
@@ -114,22 +115,28 @@ export class Keeper {
     return this.#unlessStartFails(this.#roster.until(() => this.#isStopping || this.#roster.isWarm));
   }
 
+  /** The slots are this node's, whoever is active: their workers open them and wait. Idempotent. */
+  openSlots(right: SlotsRight): void {
+    if (!this.#roster.hasRight && !this.#isStopping) this.#roster.grantSlots(right);
+  }
+
   /**
    * The node is active from here on: binds what is not bound and gives the slots away. Resolves when every slot serves. Errors: as `bind`, the
    * first one of a worker that trying again cannot mend (TANDEM_HANDLER_INVALID, TANDEM_DATA_VERSION, ...), and TANDEM_TERM_FENCED if it is
    * cut or deactivated meanwhile; nothing serves then.
    */
-  async activate(right: ActiveRight): Promise<void> {
+  async activate(nodeTerm: number, right: SlotsRight): Promise<void> {
     const roster = this.#roster;
     // At the same time: a slot takes longer to recover than an address to be bound.
-    roster.grantSlots(right);
+    this.openSlots(right);
+    roster.serve(nodeTerm);
     const serving = this.#unlessStartFails(
-      roster.until(() => this.#isStopping || this.#isComplete || !roster.hasRight),
+      roster.until(() => this.#isStopping || this.#isComplete || !roster.mayServe),
     );
     const binding = this.#fronts === undefined ? this.#bindPatiently() : undefined;
     const [bound, served] = await Promise.allSettled([binding, serving]);
     const failed = bound.status === 'rejected' ? bound : served.status === 'rejected' ? served : undefined;
-    if (failed === undefined && (roster.hasRight || this.#isStopping)) return;
+    if (failed === undefined && (roster.mayServe || this.#isStopping)) return;
     await this.cut('the node could not become active');
     throw failed?.reason ?? new TandemError('TANDEM_TERM_FENCED');
   }
@@ -239,7 +246,7 @@ export class Keeper {
       connections: { accepted, waiting, refused },
       generation: this.#roster.generation.number,
       isStopping: this.#isStopping,
-      isActive: this.#roster.hasRight,
+      isActive: this.#roster.mayServe,
       isWarm: this.#roster.isWarm,
     };
   }
@@ -264,7 +271,7 @@ export class Keeper {
       try {
         return await this.bind();
       } catch (error) {
-        if (nowMs() > deadlineMs || !this.#roster.hasRight) throw error;
+        if (nowMs() > deadlineMs || !this.#roster.mayServe) throw error;
       }
       await new Promise((resolve) => setTimeout(resolve, BIND_RETRY_MS));
     }
@@ -312,7 +319,7 @@ export class Keeper {
     if (this.#isStopping) throw new TandemError('TANDEM_DRAINING');
     if (plan.workers.count !== this.#roster.slots.length)
       throw new TandemError('TANDEM_CONFIG_INVALID', { detail: 'workers: another number of workers needs a restart' });
-    const isServing = (this.#fronts ?? this.#roster).hasRight;
+    const isServing = (this.#fronts ?? this.#roster).mayServe;
     const added = isServing ? await this.#bindings.add(plan.listen) : [];
     const generation = generationOf(plan, this.#roster.generation.number + 1);
     const trials: WorkerProcess[] = [];

@@ -1,6 +1,7 @@
 /**
  * Which process has which slot. Processes are forked without a slot, load, and then take a vacant slot or wait: all of them while the node
- * stands by, one spare while it is active. So a slot whose worker dies is filled within milliseconds, a whole node's as well.
+ * stands by, one spare while it is active. So a slot whose worker dies is filled within milliseconds, a whole node's as well. Where slots are
+ * the node's own, whoever is active, it has them all the time, and only may not serve while it stands by.
  *
  * Invariants: slots are given away only under the node's right to be active; each only after its earlier process was reaped; each grant
  * carries a term above all earlier ones; no slot serves before every slot has recovered once under the same right (the start barrier).
@@ -40,9 +41,8 @@ export interface RosterOptions {
   readonly events: RosterEvents;
 }
 
-/** The node's right to be active, from which its slots' rights come. */
-export interface ActiveRight {
-  readonly nodeTerm: number;
+/** The node's right to its slots. */
+export interface SlotsRight {
   /** The next term, durable before it returns. Errors: TANDEM_TERM_FENCED: the right is lost. */
   readonly issueTerm: () => number | Promise<number>;
 }
@@ -75,7 +75,9 @@ export class Roster {
   /** Processes of another generation: on trial or on their way out. */
   readonly #others = new Set<WorkerProcess>();
   #hasLoadFailed = false;
-  #right: ActiveRight | undefined;
+  #right: SlotsRight | undefined;
+  /** Under which the slots may serve. */
+  #nodeTerm: number | undefined;
   #isBarrierPassed = false;
   #isEnding = false;
   #forkNotBeforeMs = 0;
@@ -109,13 +111,19 @@ export class Roster {
   get spares(): readonly WorkerProcess[] {
     return [...this.#pool];
   }
-  /** A process is ready for every slot. */
+  /** A process is ready for every slot, or has it. */
   get isWarm(): boolean {
     const ready = [...this.#pool].filter((spare) => spare.isReadyFor(this.#options.nowMs())).length;
-    return ready >= this.slots.filter(({ worker }) => worker === undefined).length;
+    const isOpening = this.slots.some((slot) => slot.worker !== undefined && !isOpen(slot));
+    return !isOpening && ready >= this.slots.filter(({ worker }) => worker === undefined).length;
   }
+  /** The slots are given away. */
   get hasRight(): boolean {
     return this.#right !== undefined;
+  }
+  /** The slots' workers serve, or will. */
+  get mayServe(): boolean {
+    return this.#right !== undefined && this.#nodeTerm !== undefined;
   }
 
   /** Forks a process for every slot. They wait for `grantSlots`. */
@@ -123,12 +131,18 @@ export class Roster {
     this.#staff();
   }
 
-  /** The node is active: its slots are given to the processes that are loaded, and to others once they are. */
-  grantSlots(right: ActiveRight): void {
+  /** The slots are the node's: given to the processes that are loaded, and to others once they are. They serve once `serve` was called too. */
+  grantSlots(right: SlotsRight): void {
     this.#right = right;
     this.#isBarrierPassed = false;
     for (const slot of this.slots) slot.vacantUntilMs = 0;
     this.#staff();
+  }
+
+  /** The node is active under this term (0: they are fronts). */
+  serve(nodeTerm: number): void {
+    this.#nodeTerm = nodeTerm;
+    this.#passBarrier();
   }
 
   /** The node is no longer active: drains the slots' workers at once; resolves when none is left. Its other processes stay. */
@@ -157,6 +171,7 @@ export class Roster {
   /** New processes would take the machine from whoever takes over now. */
   #giveUpRight(): void {
     this.#right = undefined;
+    this.#nodeTerm = undefined;
     this.#forkNotBeforeMs = this.#options.nowMs() + REWARM_DELAY_MS;
   }
 
@@ -197,7 +212,8 @@ export class Roster {
     await this.until(() => isOver() || isCurrent(slot.worker) || hasSpare());
     if (isOver()) return;
     if (!isCurrent(slot.worker)) slot.worker?.drain(drainTimeoutMs);
-    await this.until(() => isOver() || (slot.worker?.state === 'serving' && isCurrent(slot.worker)));
+    const isInPlace = (): boolean => (this.mayServe ? slot.worker?.state === 'serving' : isOpen(slot));
+    await this.until(() => isOver() || (isInPlace() && isCurrent(slot.worker)));
   }
 
   /** Drains all workers at once; resolves when no process is left. */
@@ -224,7 +240,7 @@ export class Roster {
     const fillable = right === undefined ? [] : vacant.filter(({ vacantUntilMs }) => vacantUntilMs <= nowMs);
     for (const slot of fillable) {
       const worker = [...this.#pool].find((spare) => spare.isReadyFor(nowMs));
-      if (worker !== undefined) this.#grant(slot, worker, right as ActiveRight);
+      if (worker !== undefined) this.#grant(slot, worker, right as SlotsRight);
     }
     const left = this.slots.filter(({ worker }) => worker === undefined);
     // Loading takes a core for a while: the spare is forked when no slot waits for one or opens.
@@ -270,7 +286,7 @@ export class Roster {
     return worker;
   }
 
-  #grant(slot: Slot, worker: WorkerProcess, { nodeTerm, issueTerm }: ActiveRight): void {
+  #grant(slot: Slot, worker: WorkerProcess, { issueTerm }: SlotsRight): void {
     this.#pool.delete(worker);
     slot.worker = worker;
     slot.sinceMs = Date.now();
@@ -278,7 +294,7 @@ export class Roster {
       if (slot.worker !== worker || worker.state !== 'loaded') return;
       slot.term = term;
       const { isOfFronts: isFront } = this.#options;
-      worker.assign({ isFront, slot: slot.index, slots: this.slots.length, nodeTerm, slotTerm: term });
+      worker.assign({ isFront, slot: slot.index, slots: this.slots.length, slotTerm: term });
     };
     void Promise.resolve()
       .then(issueTerm)
@@ -301,13 +317,14 @@ export class Roster {
   }
 
   #passBarrier(): void {
-    const isRecovered = ({ worker }: Slot): boolean => worker?.state === 'recovered' || worker?.state === 'serving';
-    if (!this.#isBarrierPassed && !this.slots.every(isRecovered)) return;
+    const nodeTerm = this.#nodeTerm;
+    if (nodeTerm === undefined || (!this.#isBarrierPassed && !this.slots.every(isOpen))) return;
     this.#isBarrierPassed = true;
     const { events } = this.#options;
     // Once: a worker that is being built is still `recovered` when the next one recovers.
     for (const { worker } of this.slots)
-      if (worker?.state === 'recovered' && !worker.isStarted) worker.serve(events.health(), events.pausedConsumers());
+      if (worker?.state === 'recovered' && !worker.isStarted)
+        worker.serve(nodeTerm, events.health(), events.pausedConsumers());
   }
 
   #served(worker: WorkerProcess): void {
@@ -381,3 +398,6 @@ export class Roster {
     this.#options.events.onChange();
   }
 }
+
+/** Its worker has recovered it. */
+const isOpen = ({ worker }: Slot): boolean => worker?.state === 'recovered' || worker?.state === 'serving';

@@ -159,10 +159,10 @@ export class WorkerProcess implements Heart, ConnectionTaker {
     this.#send({ kind: 'assign', slot });
   }
 
-  serve(health: Health, pausedConsumers: readonly string[]): void {
+  serve(nodeTerm: number, health: Health, pausedConsumers: readonly string[]): void {
     this.#isStarted = true;
     this.#send({ kind: 'health', health });
-    this.#send({ kind: 'serve', pausedConsumers });
+    this.#send({ kind: 'serve', nodeTerm, pausedConsumers });
   }
 
   tellHealth(health: Health): void {

@@ -17,8 +17,11 @@ export interface WorkerBuilder {
   preload(config: unknown): Promise<void>;
   /** Opens the engine under the slot's term and recovers it; waits until an earlier process of the slot has let go. */
   open(slot: WorkerSlot): Promise<void>;
-  /** All slots are open: build the rest. `health` is what the keeper last said; `pausedConsumers` must deliver nothing until resumed. */
-  serve(health: () => Health, pausedConsumers: readonly string[]): Promise<WorkerRuntime>;
+  /**
+   * All slots are open, and the node has the right to be active under `nodeTerm` (0: it is a front): build the rest. `health` is what the keeper
+   * last said; `pausedConsumers` must deliver nothing until resumed.
+   */
+  serve(nodeTerm: number, health: () => Health, pausedConsumers: readonly string[]): Promise<WorkerRuntime>;
 }
 
 type Link = { send(message: ToKeeper): void };
@@ -82,7 +85,7 @@ class Worker {
         await this.#builder.open(message.slot);
         return this.#link.send({ kind: 'recovered' });
       case 'serve':
-        this.#building = this.#builder.serve(() => this.#health, message.pausedConsumers);
+        this.#building = this.#builder.serve(message.nodeTerm, () => this.#health, message.pausedConsumers);
         this.#runtime = await this.#building;
         return this.#link.send({ kind: 'serving' });
       case 'connection':

@@ -34,6 +34,8 @@ import { createListener, type Listener } from './listener-table.ts';
 export interface WorkerParts {
   readonly config: TandemConfig;
   readonly slot: WorkerSlot;
+  /** The node's own term: its right to be active; 0 for a front. */
+  readonly nodeTerm: number;
   /** Open and recovered, as those of all slots are. */
   readonly engine: OpenedEngine;
   readonly secureContexts: readonly (SecureContext | undefined)[];
@@ -45,7 +47,7 @@ export interface WorkerParts {
 
 /** Resolves when the worker can take connections. */
 export async function buildWorker(parts: WorkerParts): Promise<WorkerRuntime> {
-  const { config, slot, health, logger, secureContexts } = parts;
+  const { config, nodeTerm, health, logger, secureContexts } = parts;
   const { limits } = config;
   const engine = guardEngine(parts.engine);
   const { topics, groups } = engine;
@@ -64,7 +66,6 @@ export async function buildWorker(parts: WorkerParts): Promise<WorkerRuntime> {
     ...{ topics, store, groups, ingest, clock, random, logger, http, loadModule },
   });
   const authenticator = createAuthenticator(config.auth);
-  const { nodeTerm } = slot;
   const outer = { config, ingest, push, topics, store, authenticator, health, nodeTerm, logger, secureContexts };
   const listeners = config.listen.map((listen, index) => createListener(listen, index, outer));
 

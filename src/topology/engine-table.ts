@@ -20,8 +20,8 @@ export interface PreparedEngine {
 }
 
 export interface RecoveredEngine {
-  /** All slots are recovered. Once. */
-  open(): Promise<OpenedEngine>;
+  /** All slots are recovered, and the node is active under this term. Once. */
+  open(nodeTerm: number): Promise<OpenedEngine>;
 }
 
 /** An engine may count. */

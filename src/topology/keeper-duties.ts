@@ -31,19 +31,25 @@ export class KeeperDuties implements NodeDuties {
     // Nobody need wait until they are gone: what they can still do, the claim refuses; what they still hold, the next step waits for.
     const ended = store.endDead();
     ended.catch(() => {});
-    store.claim(term);
+    await store.claim(term);
     await beforeServing();
     if (grant() !== right) throw new TandemError('TANDEM_TERM_FENCED', { detail: 'the lease is lost' });
     keeper.start();
-    await keeper.activate({ nodeTerm: term, issueTerm: () => this.#issueTerm(right) });
+    await keeper.activate(term, { issueTerm: () => this.#issueTerm(right) });
     await this.#cutUnless(ended);
+  }
+
+  /** For slots that are the node's own: from now on, and again after each end of its role. */
+  openOwnSlots(): void {
+    const { keeper, store } = this.#options;
+    if (store.ownsSlots) keeper.openSlots({ issueTerm: () => store.issueSlotTerm(undefined) });
   }
 
   /** A turn of the event loop between durable steps: on a slow disk they must not keep the keeper from saying that it lives. */
   async #issueTerm(right: LeaseGrant): Promise<number> {
     await new Promise((resolve) => setImmediate(resolve));
     try {
-      return await this.#options.store.leases.issueTerm(right);
+      return await this.#options.store.issueSlotTerm(right);
     } catch (thrown) {
       const error = asTandemError(thrown);
       if (error.code === 'TANDEM_TERM_FENCED') this.#options.onFenced(error.message);
@@ -75,10 +81,12 @@ export class KeeperDuties implements NodeDuties {
 
   async demote(deadlineMs: number): Promise<DemoteReport> {
     const { records, clients } = await this.#options.keeper.deactivate(deadlineMs);
+    this.openOwnSlots();
     return { recordsInFlight: records, clients };
   }
 
-  cut(reason: string): Promise<void> {
-    return this.#options.keeper.cut(reason);
+  async cut(reason: string): Promise<void> {
+    await this.#options.keeper.cut(reason);
+    this.openOwnSlots();
   }
 }

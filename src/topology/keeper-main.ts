@@ -97,6 +97,7 @@ class Node {
   readonly #options: NodeOptions;
   readonly #logger: Logger;
   readonly #keeper: Keeper;
+  readonly #duties: KeeperDuties;
   readonly #elector: Elector;
   readonly #health: NodeHealth;
   readonly #admin: Server;
@@ -118,10 +119,10 @@ class Node {
     const keeper = this.#keeper;
     const grant = () => this.#elector.grant;
     const onFenced = (reason: string): void => this.#elector.fenced(reason);
-    const duties = new KeeperDuties({ keeper, store, grant, onFenced, beforeServing: () => this.#bindIfAlone() });
+    this.#duties = new KeeperDuties({ keeper, store, grant, onFenced, beforeServing: () => this.#bindIfAlone() });
     const adminUrl = (): string => this.#adminUrl;
     this.#elector = new Elector({
-      ...{ leases, provesDeath, peers, duties, logger, clock: systemClock, random: systemRandom },
+      ...{ leases, provesDeath, peers, duties: this.#duties, logger, clock: systemClock, random: systemRandom },
       // The port is known once it is bound.
       self: {
         ...{ name: config.name, holder, version },
@@ -186,6 +187,7 @@ class Node {
     this.#adminPort = await bindAdmin(this.#admin, this.#options.config);
     await this.#agent.bind();
     this.#keeper.start();
+    this.#duties.openOwnSlots();
     const settled = Promise.withResolvers<void>();
     this.#elector.onChange(() => {
       const status = this.#elector.status();

@@ -4,7 +4,7 @@
  */
 import type { TandemConfig } from '../config/tandem-config.ts';
 import type { PeerNetwork } from '../core/contracts/cluster.ts';
-import type { LeaseStore } from '../core/contracts/engine.ts';
+import type { LeaseGrant, LeaseStore } from '../core/contracts/engine.ts';
 import type { Logger } from '../core/contracts/telemetry.ts';
 import { TandemError } from '../core/errors.ts';
 import { systemClock } from '../core/ports/clock.ts';
@@ -27,7 +27,11 @@ export interface NodeStore {
   /** As they were at the latest claim. */
   readonly pauses: ConsumerPauses;
   /** For a new active, before anything is read: claims the term, then reads what the keeper needs. Errors: as Engine.claim. */
-  claim(term: number): void;
+  claim(term: number): Promise<void>;
+  /** Slots are this node's own, whoever is active: its workers have them open all the time. False: they come with the role. */
+  readonly ownsSlots: boolean;
+  /** A term for a slot, above all earlier ones. `right` is the role's grant, if slots come with it. Errors: TANDEM_TERM_FENCED. */
+  issueSlotTerm(right: LeaseGrant | undefined): Promise<number>;
   /** Ends what dead nodes have left running, by force and at once; resolves when it is gone. Errors: TANDEM_PEER_LOST (it does not end). */
   endDead(): Promise<void>;
   /** Why nothing can be stored; undefined: it can. */
@@ -64,10 +68,12 @@ export const openEmbeddedNodeStore: OpenNodeStore = async (config, logger) => {
     return {
       ...{ holder: holderOf(self), leases, provesDeath: true, peers: links, roll, pauses },
       endDead: () => endDead(registry, held, self, logger),
-      claim(term) {
+      ownsSlots: false,
+      async claim(term) {
         state.claim(term);
         pauses.reload();
       },
+      issueSlotTerm: (right) => leases.issueTerm(heldRight(right)),
       problem: () => diskProblem(dataFolder),
       async close() {
         links.close();
@@ -82,6 +88,11 @@ export const openEmbeddedNodeStore: OpenNodeStore = async (config, logger) => {
     throw storeError(error);
   }
 };
+
+function heldRight(right: LeaseGrant | undefined): LeaseGrant {
+  if (right === undefined) throw new TandemError('TANDEM_TERM_FENCED', { detail: 'the lease is lost' });
+  return right;
+}
 
 /**
  * A process that was stopped while it wrote to the state database keeps that locked. If its keeper is dead nobody else will end it, and no
@@ -146,7 +157,9 @@ export const openMemoryNodeStore: OpenNodeStore = async ({ name, limits }) => {
   );
   return {
     ...{ holder, leases, provesDeath: true, peers: NO_PEERS, roll: undefined, pauses },
-    claim() {},
+    ownsSlots: false,
+    claim: () => Promise.resolve(),
+    issueSlotTerm: (right) => leases.issueTerm(heldRight(right)),
     endDead: () => Promise.resolve(),
     problem: () => Promise.resolve(undefined),
     close: () => Promise.resolve(),

@@ -48,12 +48,12 @@ class TandemWorker implements WorkerBuilder {
     this.#recovered = { slot, recovered: await present(this.#engine).recover(slot, logger), logger };
   }
 
-  async serve(health: () => Health, pausedConsumers: readonly string[]): Promise<WorkerRuntime> {
+  async serve(nodeTerm: number, health: () => Health, pausedConsumers: readonly string[]): Promise<WorkerRuntime> {
     const config = present(this.#config);
     const secureContexts = this.#secureContexts;
     const { slot, recovered, logger } = present(this.#recovered);
-    const engine = await recovered.open();
-    return buildWorker({ config, slot, engine, logger, health, secureContexts, pausedConsumers });
+    const engine = await recovered.open(nodeTerm);
+    return buildWorker({ config, slot, nodeTerm, engine, logger, health, secureContexts, pausedConsumers });
   }
 }
 

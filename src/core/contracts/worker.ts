@@ -9,8 +9,6 @@ export interface WorkerSlot {
   readonly isFront: boolean;
   readonly slot: number;
   readonly slots: number;
-  /** The node's own term (its right to be active). */
-  readonly nodeTerm: number;
   /** This process's term for the slot: above every earlier one. */
   readonly slotTerm: number;
 }

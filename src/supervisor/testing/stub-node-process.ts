@@ -58,7 +58,7 @@ let terms = 0;
 /** Starts it and makes it active. */
 export function activate(keeper: Keeper): Promise<void> {
   keeper.start();
-  return keeper.activate({ nodeTerm: ++terms, issueTerm: () => ++terms });
+  return keeper.activate(++terms, { issueTerm: () => ++terms });
 }
 
 export async function startKeeper(t: TestContext, plan: KeeperPlan): Promise<Keeper> {

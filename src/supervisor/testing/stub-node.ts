@@ -21,7 +21,7 @@ const keeper = new Keeper({
 const ended = obeySignals(keeper, { loadPlan, stop: () => keeper.stop() }, logger);
 try {
   keeper.start();
-  await keeper.activate({ nodeTerm: ++terms, issueTerm: () => ++terms });
+  await keeper.activate(++terms, { issueTerm: () => ++terms });
   print('ready', { status: keeper.status });
 } catch (error) {
   print('start_failed', { code: (error as { code: string }).code, problem: (error as Error).message });

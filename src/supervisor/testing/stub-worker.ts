@@ -100,7 +100,7 @@ class StubBuilder implements WorkerBuilder {
     return Promise.resolve();
   }
 
-  async serve(health: () => Health, paused: readonly string[]): Promise<WorkerRuntime> {
+  async serve(_nodeTerm: number, health: () => Health, paused: readonly string[]): Promise<WorkerRuntime> {
     const { slot, slotTerm } = this.#slot as WorkerSlot;
     const { label, buildMs = 0 } = this.#config;
     const builds = ++this.#builds;
