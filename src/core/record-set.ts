@@ -126,12 +126,15 @@ export function recordSetOf(records: Iterable<RecordInput>): RecordSet {
   return builder.view();
 }
 
-/** The records `[from, count)` of a set as a set of its own, sharing the data. */
-export function sliceRecordSet(set: RecordSet, from: number): RecordSet {
-  if (from === 0) return set;
-  let at = 0;
-  for (let i = 0; i < from; i++) at += ((set.lengths[i] as number) & LENGTH_MASK) + 1;
-  return { count: set.count - from, lengths: set.lengths.subarray(from, set.count), data: set.data.subarray(at) };
+/** The records `[from, to)` of a set as a set of its own, sharing the data. */
+export function sliceRecordSet(set: RecordSet, from: number, to: number = set.count): RecordSet {
+  if (from === 0 && to === set.count) return set;
+  const { lengths, data } = set;
+  let start = 0;
+  for (let i = 0; i < from; i++) start += ((lengths[i] as number) & LENGTH_MASK) + 1;
+  let end = to === set.count ? data.length : start;
+  if (to < set.count) for (let i = from; i < to; i++) end += ((lengths[i] as number) & LENGTH_MASK) + 1;
+  return { count: to - from, lengths: lengths.subarray(from, to), data: data.subarray(start, end) };
 }
 
 /** A set as a reader gets it, with its place. */

@@ -5,6 +5,7 @@ import type {
   AppendBatch,
   AppendResult,
   Engine,
+  EngineCapabilities,
   LeaseGrant,
   LeaseStore,
   ReadResult,
@@ -23,7 +24,10 @@ const setOf = (count: number): RecordSet =>
   recordSetOf(Array.from({ length: count }, () => ({ data: Buffer.from('x') })));
 
 /** A guarded memory engine whose record store is changed by `change`. */
-async function open(change: (store: RecordStore) => Partial<RecordStore> = () => ({})): Promise<Engine> {
+async function open(
+  change: (store: RecordStore) => Partial<RecordStore> = () => ({}),
+  capabilities: Partial<EngineCapabilities> = {},
+): Promise<Engine> {
   const engine = openMemoryEngine({ clock: systemClock, random: seededRandom(1), limits: DEFAULT_LIMITS });
   await engine.topics.ensure({ name: 't', partitions: 1, retentionMs: null, retentionBytes: null });
   const { store } = engine;
@@ -38,7 +42,11 @@ async function open(change: (store: RecordStore) => Partial<RecordStore> = () =>
     claim: (at, term) => store.claim(at, term),
     localPartitions: (topic) => store.localPartitions(topic),
   };
-  return guardEngine({ ...engine, store: { ...bound, ...change(bound) } });
+  return guardEngine({
+    ...engine,
+    capabilities: { ...engine.capabilities, ...capabilities },
+    store: { ...bound, ...change(bound) },
+  });
 }
 
 const broken = { code: 'TANDEM_STORE_FAILED', message: /broke its contract/ };
@@ -66,6 +74,22 @@ for (const [name, answers] of Object.entries(WRONG_APPENDS))
     for (let i = 1; i < answers.length; i++) await store.append({ ...place, set: setOf(2) });
     await assert.rejects(store.append({ ...place, set: setOf(2) }), broken);
   });
+
+test('only an engine that says so answers before records have places', async () => {
+  const answers = [{ ...stored(-1, 2), epoch: '' }, stored(-1, 3)];
+  const { store } = await open(() => ({ append: async () => answers.shift() as AppendResult }), {
+    answersBeforePlaces: true,
+  });
+  assert.deepEqual((await store.append({ ...place, set: setOf(2) })).runs, stored(-1, 2).runs);
+  await assert.rejects(store.append({ ...place, set: setOf(2) }), broken);
+});
+
+test('an engine that takes no origins is given none', async () => {
+  const { store } = await open(() => ({}), { takesOrigins: false });
+  const origin = { id: 'o', sequence: 1 };
+  await assert.rejects(store.append({ ...place, set: setOf(1), origin }), { code: 'TANDEM_INTERNAL' });
+  await assert.rejects(store.originSequence(place, 'o'), { code: 'TANDEM_INTERNAL' });
+});
 
 const batchAt = (firstOffset: number, count: number, term = 1): StoredBatch => ({
   ...place,
@@ -106,6 +130,10 @@ const MISUSES: readonly (readonly [string, Partial<AppendBatch>])[] = [
   ['TANDEM_PRODUCER_INVALID', { producer: { id: '', sequence: 1 } }],
   ['TANDEM_PRODUCER_INVALID', { producer: { id: 'p', sequence: 0 } }],
   ['TANDEM_PRODUCER_INVALID', { producer: { id: 'p', sequence: Number.MAX_SAFE_INTEGER } }],
+  ['TANDEM_INTERNAL', { origin: { id: 'an origin', sequence: 1 } }],
+  ['TANDEM_INTERNAL', { origin: { id: 'o', sequence: 0 } }],
+  ['TANDEM_INTERNAL', { origin: { id: 'o', sequence: 2, after: 2 } }],
+  ['TANDEM_INTERNAL', { origin: { id: 'o', sequence: 2, after: -1 } }],
 ];
 
 test('misuse does not reach the engine', async () => {

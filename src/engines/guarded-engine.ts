@@ -15,6 +15,7 @@ import type {
   Assignment,
   CommittedOffset,
   Engine,
+  EngineCapabilities,
   GroupStore,
   LeaseGrant,
   LeaseStore,
@@ -26,9 +27,17 @@ import type {
   TopicInfo,
 } from '../core/contracts/engine.ts';
 import { asTandemError, TandemError } from '../core/errors.ts';
-import { BATCH_BYTES_MAX, BATCH_RECORDS_MAX, RECORD_BYTES_CEILING } from '../core/limits.ts';
 import type { Position } from '../core/position.ts';
-import { PRODUCER_ID_PATTERN, TOPIC_NAME_PATTERN, type TopicPartition } from '../core/record.ts';
+import { TOPIC_NAME_PATTERN, type TopicPartition } from '../core/record.ts';
+import {
+  broken,
+  checkCounts,
+  checkRuns,
+  isCount,
+  requireBatch,
+  requireTerm,
+  type SeenPlaces,
+} from './guarded-appends.ts';
 
 /** Wraps `inner`, which must not be used otherwise from here on. */
 export function guardEngine(inner: Engine): Engine {
@@ -89,23 +98,21 @@ class Gate {
 }
 
 /** What this process has seen of a partition. */
-interface Seen {
+interface Seen extends SeenPlaces {
   /** The highest term used or claimed here. */
   term: number;
-  epoch: string;
-  /** Above every offset that was answered, in the order of the calls. */
-  nextOffset: number;
   calls: number;
-  answeredCall: number;
 }
 
 class GuardedStore implements RecordStore {
+  readonly #capabilities: EngineCapabilities;
   readonly #store: RecordStore;
   readonly #topics: TopicCatalog;
   readonly #gate: Gate;
   readonly #seen = new Map<string, Seen[]>();
 
-  constructor({ store, topics }: Engine, gate: Gate) {
+  constructor({ capabilities, store, topics }: Engine, gate: Gate) {
+    this.#capabilities = capabilities;
     this.#store = store;
     this.#topics = topics;
     this.#gate = gate;
@@ -115,6 +122,7 @@ class GuardedStore implements RecordStore {
     this.#gate.requireOpen();
     this.#requirePlace(batch);
     requireBatch(batch);
+    if (batch.origin !== undefined) this.#requireOrigins();
     if (batch.term !== undefined) this.#gate.requireCurrent(batch.term);
     const seen = this.#seenOf(batch);
     if (batch.term !== undefined && batch.term < seen.term) throw fenced(batch.term, seen.term);
@@ -125,7 +133,8 @@ class GuardedStore implements RecordStore {
     } catch (error) {
       throw storeError(error);
     }
-    checkRuns(batch, result, seen, call);
+    if (this.#capabilities.answersBeforePlaces === true) checkCounts(batch, result);
+    else checkRuns(batch, result, seen, call);
     if (batch.term !== undefined && batch.term > seen.term) seen.term = batch.term;
     return result;
   }
@@ -177,6 +186,7 @@ class GuardedStore implements RecordStore {
   async originSequence(place: TopicPartition, originId: string): Promise<number> {
     this.#gate.requireOpen();
     this.#requirePlace(place);
+    this.#requireOrigins();
     return this.#gate.run(() => this.#store.originSequence(place, originId));
   }
 
@@ -193,6 +203,11 @@ class GuardedStore implements RecordStore {
 
   localPartitions(topic: string): readonly number[] {
     return this.#store.localPartitions(topic);
+  }
+
+  #requireOrigins(): void {
+    if (!this.#capabilities.takesOrigins)
+      throw new TandemError('TANDEM_INTERNAL', { detail: 'this engine takes no origins' });
   }
 
   /** A name that is not valid is certainly not known. Whether a valid one is known, the engine knows best. */
@@ -215,46 +230,6 @@ class GuardedStore implements RecordStore {
     }
     return seen;
   }
-}
-
-function requireBatch({ set, producer, term }: AppendBatch): void {
-  const { count, lengths, data } = set;
-  const isSane = isCount(count) && count > 0 && lengths.length >= count && data.length >= count;
-  if (!isSane) throw new TandemError('TANDEM_INTERNAL', { detail: 'the record set contradicts itself' });
-  const bytesMax = count === 1 ? RECORD_BYTES_CEILING : BATCH_BYTES_MAX;
-  if (data.length > bytesMax || count > BATCH_RECORDS_MAX) throw new TandemError('TANDEM_BATCH_TOO_LARGE');
-  if (term !== undefined) requireTerm(term);
-  if (producer === undefined) return;
-  const isProducer =
-    PRODUCER_ID_PATTERN.test(producer.id) &&
-    producer.sequence >= 1 &&
-    isCount(producer.sequence) &&
-    isCount(producer.sequence + count);
-  if (!isProducer) throw new TandemError('TANDEM_PRODUCER_INVALID');
-}
-
-function checkRuns(batch: AppendBatch, { epoch, runs }: AppendResult, seen: Seen, call: number): void {
-  const isLatest = call > seen.answeredCall;
-  let lowest = isLatest && epoch === seen.epoch ? seen.nextOffset : 0;
-  let count = 0;
-  for (const run of runs) {
-    count += run.count;
-    if (run.count < 1) throw broken('a run is empty');
-    if (run.isDuplicate) {
-      if (batch.producer === undefined) throw broken('a duplicate without a producer');
-      if (run.firstOffset !== -1 && !isCount(run.firstOffset)) throw broken('a duplicate has no valid offset');
-    } else {
-      if (!isCount(run.firstOffset)) throw broken('a stored run has no valid offset');
-      if (run.firstOffset < lowest) throw broken(`offset ${run.firstOffset} after ${lowest}`);
-      lowest = run.firstOffset + run.count;
-    }
-  }
-  if (count !== batch.set.count) throw broken(`${count} records answered of ${batch.set.count}`);
-  if (epoch === '') throw broken('no epoch');
-  if (!isLatest) return;
-  seen.answeredCall = call;
-  seen.epoch = epoch;
-  seen.nextOffset = lowest;
 }
 
 function checkRead(place: TopicPartition, from: Position, result: ReadResult): void {
@@ -373,16 +348,7 @@ function guardLeases(inner: LeaseStore, gate: Gate): LeaseStore {
   };
 }
 
-const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;
-
-function requireTerm(term: number): void {
-  if (!isCount(term)) throw new TandemError('TANDEM_INTERNAL', { detail: `not a term: ${term}` });
-}
-
 const storeError = (error: unknown): TandemError => asTandemError(error, 'TANDEM_STORE_FAILED');
-
-const broken = (what: string): TandemError =>
-  new TandemError('TANDEM_STORE_FAILED', { detail: `the engine broke its contract: ${what}` });
 
 const fenced = (term: number, seen: number): TandemError =>
   new TandemError('TANDEM_TERM_FENCED', { detail: `${term} is below ${seen}`, data: { term: seen } });

@@ -47,5 +47,8 @@ function cut(
     lengths: lengths.subarray(skip, next),
     data: data.subarray(start, Math.min(start + bytes, data.length)),
   };
-  return { part: { ...batch, firstOffset: offset, set }, bytes };
+  const { producer, ...rest } = batch;
+  const part = { ...rest, firstOffset: offset, set };
+  if (producer === undefined) return { part, bytes };
+  return { part: { ...part, producer: { id: producer.id, sequence: producer.sequence + skip } }, bytes };
 }

@@ -74,7 +74,7 @@ export class EmbeddedRecordStore implements RecordStore {
   }
 
   async originSequence(): Promise<number> {
-    throw noOrigins();
+    throw this.#isClosed ? new TandemError('TANDEM_DRAINING') : noOrigins();
   }
 
   async claim(partition: TopicPartition, term: number): Promise<void> {

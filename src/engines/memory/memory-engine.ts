@@ -34,7 +34,7 @@ export interface MemoryEngine extends Engine {
 
 const CAPABILITIES: EngineCapabilities = {
   ...{ isDurable: false, isShared: true, provesDeath: false, reopens: true },
-  takesOrigins: false,
+  takesOrigins: true,
   ack: 'memory',
 };
 

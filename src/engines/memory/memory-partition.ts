@@ -12,23 +12,8 @@ import type { Limits } from '../../core/limits.ts';
 import type { Position } from '../../core/position.ts';
 import type { ProducerSequence, TopicPartition } from '../../core/record.ts';
 import { type RecordSet, type StoredBatch, sliceRecordSet } from '../../core/record-set.ts';
+import { MemoryProducer, type Piece } from './memory-producer.ts';
 
-/** Consecutive sequences that were stored at consecutive offsets. */
-interface StoredSequences {
-  readonly sequence: number;
-  readonly firstOffset: number;
-  count: number;
-}
-
-interface Producer {
-  lastSequence: number;
-  seenMs: number;
-  /** Ascending; the de-duplication window. */
-  readonly places: StoredSequences[];
-}
-
-/** The de-duplication window: so many runs of a producer keep their places. */
-const PLACES_PER_PRODUCER_MAX = 256;
 const LENGTH_ENTRY_BYTES = 4;
 
 export class MemoryPartition {
@@ -43,7 +28,9 @@ export class MemoryPartition {
   readonly #place: TopicPartition;
   readonly #limits: Limits;
   #batches: StoredBatch[] = [];
-  readonly #producers = new Map<string, Producer>();
+  #producers = new Map<string, MemoryProducer>();
+  /** id -> the last stored sequence */
+  #origins = new Map<string, number>();
 
   constructor(place: TopicPartition, epoch: string, limits: Limits) {
     this.#place = place;
@@ -57,26 +44,33 @@ export class MemoryPartition {
 
   /** Bytes that the batch would add now; 0 if all of it is stored already. */
   bytesToStore(batch: AppendBatch): number {
-    const known = this.#countKnown(batch);
-    return known === batch.set.count ? 0 : bytesOf(sliceRecordSet(batch.set, known));
+    let bytes = 0;
+    let at = 0;
+    for (const { count, firstOffset } of this.#piecesOf(batch)) {
+      if (firstOffset === undefined) bytes += bytesOf(sliceRecordSet(batch.set, at, at + count));
+      at += count;
+    }
+    return bytes;
   }
 
   /** Stores what is new of the batch, copied. The caller has checked the term and the space. */
   append(batch: AppendBatch, term: number, nowMs: number): AppendedRun[] {
-    const { set, producer } = batch;
-    const known = this.#countKnown(batch);
-    const runs = producer === undefined || known === 0 ? [] : this.#placesOf(producer, known);
-    const count = set.count - known;
-    if (count > 0) {
-      const firstOffset = this.nextOffset;
-      const stored = copyOf(sliceRecordSet(set, known));
-      this.#batches.push({ ...this.#place, firstOffset, timeMs: nowMs, term, set: stored });
-      this.nextOffset += count;
-      this.byteLength += bytesOf(stored);
-      this.term = Math.max(this.term, term);
-      runs.push({ count, firstOffset, isDuplicate: false });
+    const { set, producer, origin } = batch;
+    const pieces = this.#piecesOf(batch);
+    const runs: AppendedRun[] = [];
+    let at = 0;
+    for (const { count, firstOffset } of pieces) {
+      if (firstOffset !== undefined) runs.push({ count, firstOffset, isDuplicate: true });
+      else {
+        const sequence = producer && { id: producer.id, sequence: producer.sequence + at };
+        const stored = this.#store(sliceRecordSet(set, at, at + count), sequence, term, nowMs);
+        runs.push({ count, firstOffset: stored, isDuplicate: false });
+      }
+      at += count;
     }
-    if (producer !== undefined) this.#remember(producer, known, count, nowMs);
+    if (producer !== undefined) this.#see(producer.id, nowMs);
+    if (origin !== undefined)
+      this.#origins.set(origin.id, Math.max(this.originSequence(origin.id), origin.sequence + set.count - 1));
     return runs;
   }
 
@@ -123,6 +117,21 @@ export class MemoryPartition {
     return this.#producers.get(producerId)?.lastSequence ?? 0;
   }
 
+  originSequence(originId: string): number {
+    return this.#origins.get(originId) ?? 0;
+  }
+
+  /** As it is now, for a failover to a copy that knows no more than this. */
+  copy(epoch: string): MemoryPartition {
+    const copy = new MemoryPartition(this.#place, epoch, this.#limits);
+    Object.assign(copy, { firstOffset: this.firstOffset, nextOffset: this.nextOffset, byteLength: this.byteLength });
+    Object.assign(copy, { term: this.term, claim: this.claim });
+    copy.#batches = [...this.#batches];
+    copy.#producers = new Map([...this.#producers].map(([id, producer]) => [id, producer.copy()]));
+    copy.#origins = new Map(this.#origins);
+    return copy;
+  }
+
   /** Another history takes this one's place: empty, from offset 0, under another epoch. */
   replaceHistory(epoch: string): void {
     this.epoch = epoch;
@@ -131,57 +140,47 @@ export class MemoryPartition {
     this.byteLength = 0;
     this.#batches = [];
     this.#producers.clear();
+    this.#origins.clear();
   }
 
-  /** How many of the batch's records, from the first on, are stored already. */
-  #countKnown({ producer, set }: AppendBatch): number {
-    if (producer === undefined) return 0;
-    return Math.min(Math.max(this.lastSequence(producer.id) - producer.sequence + 1, 0), set.count);
-  }
-
-  /** The places of `count` known records. */
-  #placesOf(producer: ProducerSequence, count: number): AppendedRun[] {
-    const places = this.#producers.get(producer.id)?.places ?? [];
-    const runs: AppendedRun[] = [];
-    const end = producer.sequence + count;
-    for (let sequence = producer.sequence; sequence < end; ) {
-      const at = sequence;
-      const place = places.find((candidate) => at < candidate.sequence + candidate.count);
-      const isKnown = place !== undefined && place.sequence <= at;
-      const runEnd = place === undefined ? end : isKnown ? place.sequence + place.count : place.sequence;
-      const next = Math.min(runEnd, end);
-      // Between two remembered places nothing was stored; before the first one it may have been.
-      if (place !== undefined && !isKnown && place !== places[0])
-        throw new TandemError('TANDEM_PRODUCER_INVALID', {
-          detail: `sequence ${at} was left out`,
-          data: { sequence: at },
-        });
-      const firstOffset = isKnown ? place.firstOffset + at - place.sequence : -1;
-      runs.push({ count: next - at, firstOffset, isDuplicate: true });
-      sequence = next;
+  /** Errors: TANDEM_ORIGIN_GAP, TANDEM_PRODUCER_INVALID. */
+  #piecesOf({ producer, origin, set: { count } }: AppendBatch): Piece[] {
+    let repeated = 0;
+    if (origin !== undefined) {
+      const { id, sequence, after = sequence - 1 } = origin;
+      const last = this.originSequence(id);
+      if (last < after)
+        throw new TandemError('TANDEM_ORIGIN_GAP', { detail: `${last} of ${after}`, data: { sequence: last } });
+      repeated = Math.min(Math.max(last - sequence + 1, 0), count);
     }
-    return runs;
+    const pieces: Piece[] = repeated === 0 ? [] : [{ count: repeated, firstOffset: -1 }];
+    if (repeated === count) return pieces;
+    if (producer === undefined) return [...pieces, { count: count - repeated, firstOffset: undefined }];
+    const known = this.#producers.get(producer.id) ?? new MemoryProducer();
+    return [...pieces, ...known.piecesOf(producer.sequence + repeated, count - repeated, origin !== undefined)];
   }
 
-  #remember(producer: ProducerSequence, known: number, count: number, nowMs: number): void {
-    const { id } = producer;
-    const entry = this.#producers.get(id) ?? { lastSequence: 0, seenMs: nowMs, places: [] };
-    entry.seenMs = nowMs;
+  /** The offset of the first record. */
+  #store(set: RecordSet, producer: ProducerSequence | undefined, term: number, nowMs: number): number {
+    const firstOffset = this.nextOffset;
+    const stored = copyOf(set);
+    const batch = { ...this.#place, firstOffset, timeMs: nowMs, term, set: stored };
+    this.#batches.push(producer === undefined ? batch : { ...batch, producer });
+    this.nextOffset += set.count;
+    this.byteLength += bytesOf(stored);
+    this.term = Math.max(this.term, term);
+    if (producer !== undefined) this.#see(producer.id, nowMs).add(producer.sequence, firstOffset, set.count);
+    return firstOffset;
+  }
+
+  #see(producerId: string, nowMs: number): MemoryProducer {
+    const producer = this.#producers.get(producerId) ?? new MemoryProducer();
+    producer.seenMs = nowMs;
     // Deleted and set again: the map's order is the order of last sight.
-    this.#producers.delete(id);
-    this.#producers.set(id, entry);
-    if (count > 0) {
-      const sequence = producer.sequence + known;
-      const firstOffset = this.nextOffset - count;
-      const last = entry.places.at(-1);
-      const continues =
-        last !== undefined && last.sequence + last.count === sequence && last.firstOffset + last.count === firstOffset;
-      if (continues) last.count += count;
-      else entry.places.push({ sequence, firstOffset, count });
-      if (entry.places.length > PLACES_PER_PRODUCER_MAX) entry.places.shift();
-      entry.lastSequence = sequence + count - 1;
-    }
+    this.#producers.delete(producerId);
+    this.#producers.set(producerId, producer);
     this.#forgetProducers(nowMs);
+    return producer;
   }
 
   #forgetProducers(nowMs: number): void {

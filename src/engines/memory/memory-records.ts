@@ -2,7 +2,7 @@
  * The records of one member of a memory store: collects the appends of a tick, stores them in one go and answers them together.
  *
  * An append without a term carries the highest term that this engine claimed; it is refused if another engine has claimed the partition
- * since this one was opened. After a rejected append of a producer the others of the same flush are rejected too, so that no holes appear.
+ * since this one was opened. One with an origin carries none: it is stored under the partition's. After a rejected append of a producer the others of the same flush are rejected too, so that no holes appear.
  */
 import type {
   AppendBatch,
@@ -91,8 +91,9 @@ export class MemoryRecords implements RecordStore {
     return this.#store.partition(partition).lastSequence(producerId);
   }
 
-  async originSequence(_partition: TopicPartition, _originId: string): Promise<number> {
-    throw new TandemError('TANDEM_INTERNAL', { detail: 'this engine takes no origins' });
+  async originSequence(partition: TopicPartition, originId: string): Promise<number> {
+    this.#requireOpen();
+    return this.#store.partition(partition).originSequence(originId);
   }
 
   async claim(place: TopicPartition, term: number): Promise<void> {
@@ -140,13 +141,17 @@ export class MemoryRecords implements RecordStore {
   #flush(): void {
     const broken = new Set<string>();
     for (const { batch, term, resolve, reject } of this.#pending.splice(0)) {
-      const line = batch.producer && `${partitionKey(batch.topic, batch.partition)}/${batch.producer.id}`;
+      // Of an origin the store itself sees what is missing.
+      const line =
+        batch.origin === undefined &&
+        batch.producer &&
+        `${partitionKey(batch.topic, batch.partition)}/${batch.producer.id}`;
       try {
-        if (line !== undefined && broken.has(line)) throw failed('TANDEM_STORE_FAILED', 'an earlier append failed');
-        this.#term.require(term);
+        if (line && broken.has(line)) throw failed('TANDEM_STORE_FAILED', 'an earlier append failed');
+        if (batch.origin === undefined) this.#term.require(term);
         resolve(this.#storeNow(batch));
       } catch (error) {
-        if (line !== undefined) broken.add(line);
+        if (line) broken.add(line);
         reject(error as TandemError);
       }
     }
@@ -168,7 +173,8 @@ export class MemoryRecords implements RecordStore {
   }
 
   /** The term under which the batch is stored. Throws TANDEM_TERM_FENCED. */
-  #requireTerm({ term }: AppendBatch, partition: MemoryPartition): number {
+  #requireTerm({ term, origin }: AppendBatch, partition: MemoryPartition): number {
+    if (origin !== undefined) return partition.term;
     if (term !== undefined) {
       if (term < partition.term) throw fenced(term, partition.term);
       return term;

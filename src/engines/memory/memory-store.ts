@@ -32,6 +32,12 @@ export interface MemoryLease {
   expiresMs: number;
 }
 
+/** Of a store's topics and records. */
+export interface MemoryCopy {
+  readonly topics: ReadonlyMap<string, TopicInfo>;
+  readonly partitions: ReadonlyMap<string, MemoryPartition>;
+}
+
 export class MemoryStore {
   readonly clock: Clock;
   readonly limits: Limits;
@@ -44,8 +50,8 @@ export class MemoryStore {
   claimedTerm = 0;
   claims = 0;
   readonly #random: Random;
-  readonly #topics = new Map<string, TopicInfo>();
-  readonly #partitions = new Map<string, MemoryPartition>();
+  #topics = new Map<string, TopicInfo>();
+  #partitions = new Map<string, MemoryPartition>();
   readonly #groups = new Map<string, MemoryGroup>();
   readonly #watchers = new Map<string, Set<() => void>>();
   #term = 0;
@@ -149,6 +155,25 @@ export class MemoryStore {
   loseHistory(place: TopicPartition): void {
     this.partition(place).replaceHistory(this.#random.id(EPOCH_BYTES));
     this.wakeWatchers(place);
+  }
+
+  /** All topics and records as they are now. */
+  copy(): MemoryCopy {
+    const partitions = [...this.#partitions].map(([key, partition]) => [key, partition.copy('')] as const);
+    return { topics: new Map(this.#topics), partitions: new Map(partitions) };
+  }
+
+  /**
+   * For tests of whoever forwards or reads: a failover to a copy that knows no more than this, under new epochs. What was stored since is lost;
+   * without a copy all is. Topics that were made since are unknown.
+   */
+  failOverTo(copy: MemoryCopy = { topics: new Map(), partitions: new Map() }): void {
+    this.#topics = new Map(copy.topics);
+    const partitions = [...copy.partitions].map(
+      ([key, partition]) => [key, partition.copy(this.#random.id(EPOCH_BYTES))] as const,
+    );
+    this.#partitions = new Map(partitions);
+    for (const watchers of this.#watchers.values()) for (const watcher of watchers) watcher();
   }
 
   #rebalance(topic: TopicInfo): void {

@@ -7,6 +7,7 @@ import { dedupe } from './dedupe.ts';
 import { fencing } from './fencing.ts';
 import { groupHandover } from './group-handover.ts';
 import { leases } from './leases.ts';
+import { origins } from './origins.ts';
 import { positionLost } from './position-lost.ts';
 import { readback } from './readback.ts';
 import { reopenAfterKill } from './reopen-after-kill.ts';
@@ -21,6 +22,7 @@ export const LAWS: readonly Law[] = [
   readback,
   positionLost,
   dedupe,
+  origins,
   fencing,
   storeFencing,
   trim,

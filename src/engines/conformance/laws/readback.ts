@@ -3,11 +3,13 @@
  * - A resolved append MUST be readable at once, by every process.
  * - A read MUST give at least one batch if there is one, about `bytesMax` at most, without a gap from the asked offset.
  * - A read at the end MUST be empty and tell the end; `state` MUST agree.
+ * - A batch that was appended with a producer MUST be read with it, and with the sequence of its first record; another one MUST be read without.
  * - After a clean close and reopen all records MUST be there, at the same offsets, under the same epoch.
  * - `close` MUST finish the appends in hand, and be idempotent; after it every call MUST reject with TANDEM_DRAINING.
  */
 import assert from 'node:assert/strict';
 import type { Engine } from '../../../core/contracts/engine.ts';
+import { recordsOf } from '../../../core/record-set.ts';
 import {
   append,
   ensureTopic,
@@ -34,6 +36,18 @@ export const readback: Law = {
       run: readElsewhere,
     },
     { name: 'reads are bounded and end at the end', run: boundedReads },
+    { name: 'batches are read with their producers', run: producersRead },
+    {
+      name: 'batches are read with their producers by another process',
+      members: 2,
+      needs: { isShared: 'two processes' },
+      run: producersReadElsewhere,
+    },
+    {
+      name: 'batches are read with their producers after a reopen',
+      needs: { reopens: 'nothing outlives a close' },
+      run: producersReopened,
+    },
     { name: 'a reopened engine has it all', needs: { reopens: 'nothing outlives a close' }, run: reopened },
     { name: 'close finishes what is in hand', needs: { reopens: 'nothing outlives a close' }, run: closeFinishes },
     { name: 'nothing works after close', run: nothingAfterClose },
@@ -79,6 +93,59 @@ async function boundedReads({ engine }: LawContext): Promise<void> {
   assert.deepEqual({ ...(await engine.store.state(PLACE)) }, { epoch, firstOffset: 0, nextOffset: 50 });
 }
 
+/** `a-1` to `a-5` of producer a, the last two of them sent again with the next ones, and records of no producer between. */
+async function appendOfProducers(engine: Engine, place = PLACE): Promise<void> {
+  await append(engine, ['none'], { place });
+  await append(engine, texts('a', 3, 1), { place, producer: { id: 'a', sequence: 1 } });
+  await append(engine, texts('b', 2, 7), { place, producer: { id: 'b', sequence: 7 } });
+  await append(engine, texts('a', 4, 2), { place, producer: { id: 'a', sequence: 2 } });
+  await append(engine, texts('a', 5, 1), { place, producer: { id: 'a', sequence: 1 } });
+  await append(engine, ['none'], { place });
+}
+
+/** However batches are cut, each record's sequence is the number in its text. Reads from every offset, in small and in large steps. */
+async function checkProducers(engine: Engine, place = PLACE, firstOffset = 0): Promise<void> {
+  for (const bytesMax of [1, 64 * 1024])
+    for (let from = firstOffset; from < 9; from++) {
+      for (let offset = from; offset < 9; ) {
+        const { batches } = await engine.store.read(place, { epoch: '', offset }, bytesMax);
+        for (const batch of batches) {
+          for (const { data, offset: at } of recordsOf(batch)) {
+            const index = at - batch.firstOffset;
+            const said = batch.producer && `${batch.producer.id}-${batch.producer.sequence + index}`;
+            assert.equal(said ?? 'none', data.toString(), `offset ${at}`);
+          }
+          offset = batch.firstOffset + batch.set.count;
+        }
+      }
+    }
+}
+
+async function producersRead({ engine }: LawContext): Promise<void> {
+  await ensureTopic(engine);
+  await appendOfProducers(engine);
+  await checkProducers(engine);
+  assert.equal(await engine.store.trim(PLACE, 2), 2);
+  await checkProducers(engine, PLACE, 2);
+}
+
+async function producersReadElsewhere({ engines }: LawContext): Promise<void> {
+  const [a, b] = engines as [Engine, Engine];
+  await ensureTopic(a, 2);
+  for (const partition of [0, 1]) {
+    const place = { topic: TOPIC, partition };
+    await appendOfProducers(a, place);
+    await checkProducers(b, place);
+    await checkProducers(a, place);
+  }
+}
+
+async function producersReopened({ engine, reopen }: LawContext): Promise<void> {
+  await ensureTopic(engine);
+  await appendOfProducers(engine);
+  await checkProducers(await reopen());
+}
+
 async function reopened({ engine, reopen }: LawContext): Promise<void> {
   await ensureTopic(engine, 2);
   const wanted = texts('kept', 200);
@@ -116,6 +183,7 @@ async function nothingAfterClose({ engine }: LawContext): Promise<void> {
     () => store.state(PLACE),
     () => store.trim(PLACE, 0),
     () => store.lastSequence(PLACE, 'p'),
+    () => store.originSequence(PLACE, 'o'),
     () => store.claim(PLACE, 1),
     () => topics.ensure({ name: 'n', partitions: 1, retentionMs: null, retentionBytes: null }),
     () => topics.find(TOPIC),

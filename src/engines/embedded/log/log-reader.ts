@@ -4,7 +4,8 @@
  */
 import type { Logger } from '../../../core/contracts/telemetry.ts';
 import { TandemError } from '../../../core/errors.ts';
-import type { StoredBatch } from '../../../core/record-set.ts';
+import type { RecordSet, StoredBatch } from '../../../core/record-set.ts';
+import type { BatchHeader } from './batch-format.ts';
 import { isBodyIntact, LONGEST_BATCH_HEAD_BYTES, readBatchHeader, recordSetAt } from './batch-format.ts';
 import type { ExtentEntries, ExtentSummary } from './extent.ts';
 import { entryAt, entryBytes } from './extent.ts';
@@ -134,9 +135,7 @@ export class LogReader {
       }
       if (firstOffset + header.count <= plan.offset)
         throw this.#damage(log, segment, position + header.totalBytes, plan.offset, nextOffset);
-      const { timeMs, term } = header;
-      const set = recordSetAt(bytes, at, header);
-      batches.push({ topic: log.topic, partition: log.partition, firstOffset, timeMs, term, set });
+      batches.push(batchOf(log, header, recordSetAt(bytes, at, header)));
     }
     return true;
   }
@@ -188,6 +187,12 @@ function planOf(
     end++;
   }
   return { log, segment, entries, summary, offset, first, end };
+}
+
+function batchOf({ topic, partition }: PartitionLog, header: BatchHeader, set: RecordSet): StoredBatch {
+  const { firstOffset, timeMs, term, producerId, sequence } = header;
+  const batch = { topic, partition, firstOffset, timeMs, term, set };
+  return producerId === '' ? batch : { ...batch, producer: { id: producerId, sequence } };
 }
 
 /** Entries from `from` on that stand close together. */

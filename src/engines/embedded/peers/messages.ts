@@ -44,8 +44,8 @@ export function readMessage(
 ): { head: ReadHead; body: Uint8Array[] } {
   const heads: BatchHead[] = [];
   const body: Uint8Array[] = [];
-  for (const { firstOffset, timeMs, term, set } of batches) {
-    heads.push({ firstOffset, timeMs, term, count: set.count, bytes: set.data.length });
+  for (const { topic: _topic, partition: _partition, set, ...head } of batches) {
+    heads.push({ ...head, count: set.count, bytes: set.data.length });
     body.push(lengthsOf(set), set.data, PADDING.subarray(0, align4(set.data.length) - set.data.length));
   }
   return { head: { ...rest, topic, partition, batches: heads }, body };
