@@ -13,6 +13,7 @@ import { partitionKey } from '../../core/record.ts';
 import type { StoredBatch } from '../../core/record-set.ts';
 import { LateSeals } from './late-seals.ts';
 import type { ExtentEntries } from './log/extent.ts';
+import { entryAt } from './log/extent.ts';
 import { Journal } from './log/journal.ts';
 import { LogReader } from './log/log-reader.ts';
 import { PartitionLog } from './log/partition-log.ts';
@@ -138,6 +139,20 @@ export class LocalStore {
   /** The partitions used so far. */
   get logs(): Iterable<PartitionLog> {
     return this.#logs.values();
+  }
+
+  /** Of the batches that hold something that is not trimmed, in the partitions used so far. */
+  get liveBytes(): number {
+    let bytes = 0;
+    for (const log of this.#logs.values()) {
+      bytes += log.bytes;
+      const first = log.extents[0] ?? log.active;
+      if (first === undefined || log.firstOffset <= first.firstOffset) continue;
+      const entries = first === log.active ? log.active : this.#reader.entriesOf(first as Extent);
+      const isAllDead = log.firstOffset >= first.nextOffset;
+      bytes -= isAllDead ? first.bytes : (entries.bytesBefore[entryAt(entries, log.firstOffset)] as number);
+    }
+    return bytes;
   }
 
   /** What is known of a partition that exists and that this slot owns. */

@@ -1,5 +1,6 @@
 /** The engine of a slot, opened: what works together in it, and in which order it ends. How it is opened: embedded-engine.ts. */
-import type { Engine, EngineCapabilities, TopicCatalog } from '../../core/contracts/engine.ts';
+import type { EngineCapabilities, TopicCatalog } from '../../core/contracts/engine.ts';
+import type { Admission, SpoolLog } from '../../core/contracts/spool-log.ts';
 import type { MetricSample, MetricSource } from '../../core/contracts/telemetry.ts';
 import { asTandemError, TandemError } from '../../core/errors.ts';
 import type { Timer } from '../../core/ports/clock.ts';
@@ -28,7 +29,7 @@ export const CAPABILITIES: EngineCapabilities = {
   ack: 'flushed',
 };
 
-export interface EmbeddedEngine extends Engine, MetricSource {
+export interface EmbeddedEngine extends SpoolLog, MetricSource {
   /** Applies retention now and deletes what it can; resolves when done. Never rejects. */
   applyRetention(): Promise<void>;
   /** Compacts now what is worth it, at its pace; resolves when done. Never rejects. */
@@ -105,6 +106,18 @@ export class OpenedEngine implements EmbeddedEngine {
 
   async claim(term: number): Promise<void> {
     this.#foundation.state.claim(term);
+  }
+
+  get ownBytes(): number {
+    return this.#local.liveBytes;
+  }
+
+  ownPartitions(topic: string): readonly number[] {
+    return this.store.ownPartitions(topic);
+  }
+
+  admit(admission: Admission): void {
+    this.store.admission = admission;
   }
 
   applyRetention(): Promise<void> {

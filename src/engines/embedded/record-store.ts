@@ -6,6 +6,7 @@ import type {
   ReadResult,
   RecordStore,
 } from '../../core/contracts/engine.ts';
+import type { Admission } from '../../core/contracts/spool-log.ts';
 import { asTandemError, TandemError } from '../../core/errors.ts';
 import type { Position } from '../../core/position.ts';
 import type { TopicPartition } from '../../core/record.ts';
@@ -31,13 +32,20 @@ export interface RecordStoreOptions {
 export class EmbeddedRecordStore implements RecordStore {
   readonly #options: RecordStoreOptions;
   readonly #own: OwnerStore;
+  /** Stands before the appends to this slot's own partitions. */
+  admission: Admission | undefined = undefined;
   #isClosed = false;
 
   constructor(options: RecordStoreOptions) {
     this.#options = options;
     const { local } = options;
     this.#own =
-      local === undefined ? NO_STORE : ownStore(local, options.term, (place) => this.#requireOwn(local, place));
+      local === undefined
+        ? NO_STORE
+        : {
+            ...ownStore(local, options.term, (place) => this.#requireOwn(local, place)),
+            append: (batch, writerTerm = options.term.own) => this.#appendOwn(local, batch, writerTerm),
+          };
   }
 
   /** This slot's own partitions, for itself and for its peers. */
@@ -82,11 +90,17 @@ export class EmbeddedRecordStore implements RecordStore {
   }
 
   localPartitions(topic: string): readonly number[] {
-    const info = this.#options.topics.lookUp(topic);
-    if (info === undefined) throw new TandemError('TANDEM_TOPIC_UNKNOWN', { detail: topic });
-    const all = Array.from({ length: info.partitions }, (_, partition) => partition);
-    const own = all.filter((partition) => this.#slotOf(info, partition) === this.#options.slot);
-    return own.length === 0 ? all : own;
+    const own = this.ownPartitions(topic);
+    return own.length > 0 ? own : Array.from({ length: this.#topic(topic).partitions }, (_, partition) => partition);
+  }
+
+  /** This slot's; may be none. */
+  ownPartitions(topic: string): readonly number[] {
+    const info = this.#topic(topic);
+    const own: number[] = [];
+    for (let partition = 0; partition < info.partitions; partition++)
+      if (this.#slotOf(info, partition) === this.#options.slot) own.push(partition);
+    return own;
   }
 
   /** From now on every call is refused. */
@@ -100,6 +114,18 @@ export class EmbeddedRecordStore implements RecordStore {
     return slot === this.#options.slot ? this.#own : this.#options.peer(slot);
   }
 
+  #topic(name: string): StoredTopic {
+    const info = this.#options.topics.lookUp(name);
+    if (info === undefined) throw new TandemError('TANDEM_TOPIC_UNKNOWN', { detail: name });
+    return info;
+  }
+
+  #appendOwn(local: LocalStore, batch: AppendBatch, writerTerm: number): Promise<AppendResult> {
+    const log = this.#requireOwn(local, batch);
+    if (this.admission === undefined) return local.append(log, batch, writerTerm);
+    return this.admission(batch, () => local.append(log, batch, writerTerm));
+  }
+
   /** Whoever asks may think that there are more slots or fewer: then it asks the wrong one. */
   #requireOwn(local: LocalStore, place: TopicPartition): PartitionLog {
     const { slot } = this.#options;
@@ -110,8 +136,7 @@ export class EmbeddedRecordStore implements RecordStore {
 
   #requireTopic({ topic, partition }: TopicPartition): StoredTopic {
     const { topics } = this.#options;
-    let info = topics.lookUp(topic);
-    if (info === undefined) throw new TandemError('TANDEM_TOPIC_UNKNOWN', { detail: topic });
+    let info = this.#topic(topic);
     // Another process may have added partitions.
     if (partition >= info.partitions) info = topics.reload(topic) ?? info;
     if (!Number.isInteger(partition) || partition < 0 || partition >= info.partitions)
@@ -129,9 +154,8 @@ function ownStore(
   local: LocalStore,
   term: { readonly own: number },
   logOf: (place: TopicPartition) => PartitionLog,
-): OwnerStore {
+): Omit<OwnerStore, 'append'> {
   return {
-    append: (batch, writerTerm = term.own) => local.append(logOf(batch), batch, writerTerm),
     read: async (place, from, bytesMax) => local.read(logOf(place), from, bytesMax),
     state: async (place) => local.state(logOf(place)),
     watch: (place, wake) => local.watch(logOf(place), wake),
