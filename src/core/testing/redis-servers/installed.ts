@@ -1,0 +1,21 @@
+/** Which server the tests run against. */
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
+
+/** By hand or in CI: `TANDEM_TEST_REDIS=valkey-server`. */
+export const SERVER_PROGRAM = process.env['TANDEM_TEST_REDIS'] ?? 'redis-server';
+
+export function isInstalled(program: string = SERVER_PROGRAM): boolean {
+  return (process.env['PATH'] ?? '').split(delimiter).some((folder) => {
+    try {
+      accessSync(join(folder, program), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** For `skip` of a test: false, or why it cannot run. In CI a test that is skipped fails the run. */
+export const missingRedis = (program: string = SERVER_PROGRAM): string | false =>
+  isInstalled(program) ? false : `no ${program} in PATH: install the package redis-server (or valkey-server)`;

@@ -1,0 +1,156 @@
+/** One real server process, and the faults that can be done to it. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { TandemError } from '../../errors.ts';
+import { until } from '../until.ts';
+import { SERVER_PROGRAM } from './installed.ts';
+import { leftovers } from './leftovers.ts';
+import { type RawReply, rawCall } from './raw-call.ts';
+
+export type ServerRole = 'master' | 'replica' | 'sentinel';
+
+export interface ServerSpec {
+  readonly folder: string;
+  readonly port: number;
+  /** Lines of redis.conf. */
+  readonly config: readonly string[];
+  readonly isSentinel?: boolean;
+  readonly password?: string | undefined;
+  readonly program?: string | undefined;
+}
+
+const HOST = '127.0.0.1';
+const READY_BOUND_MS = 10_000;
+
+export class ServerProcess {
+  readonly host = HOST;
+  readonly port: number;
+  readonly folder: string;
+  readonly #spec: ServerSpec;
+  #child: ChildProcess | undefined;
+
+  private constructor(spec: ServerSpec) {
+    this.#spec = spec;
+    this.port = spec.port;
+    this.folder = spec.folder;
+  }
+
+  /** Resolves when it answers. */
+  static async start(spec: ServerSpec): Promise<ServerProcess> {
+    mkdirSync(spec.folder, { recursive: true });
+    const { folder, port, config } = spec;
+    const lines = [`port ${port}`, `bind ${HOST}`, `dir ${folder}`, `logfile ${join(folder, 'log')}`, ...config];
+    // Sentinels and demoted masters write into their own.
+    writeFileSync(join(folder, 'server.conf'), `${lines.join('\n')}\n`);
+    const server = new ServerProcess(spec);
+    await server.#run();
+    return server;
+  }
+
+  get address(): string {
+    return `${HOST}:${this.port}`;
+  }
+  get pid(): number {
+    return this.#child?.pid ?? 0;
+  }
+  get isRunning(): boolean {
+    return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  /** As the server says. */
+  async role(): Promise<ServerRole> {
+    const reply = await this.call('ROLE');
+    const name = Array.isArray(reply) ? reply[0] : undefined;
+    return name === 'slave' ? 'replica' : (name as ServerRole);
+  }
+
+  /** One field of INFO. */
+  async info(section: string, field: string): Promise<string | undefined> {
+    const text = String(await this.call('INFO', section));
+    return new RegExp(`^${field}:(.*?)\r?$`, 'm').exec(text)?.[1];
+  }
+
+  /** Over a connection of its own; rejects after 3 s if the server hangs. */
+  call(...args: readonly string[]): Promise<RawReply> {
+    return rawCall({ host: HOST, port: this.port, password: this.#spec.password }, args);
+  }
+
+  /** SIGKILL; resolves when the process is gone. */
+  kill(): Promise<void> {
+    return this.#end('SIGKILL');
+  }
+
+  /** SIGTERM: as an operator stops it. */
+  terminate(): Promise<void> {
+    return this.#end('SIGTERM');
+  }
+
+  pause(): void {
+    this.#child?.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.#child?.kill('SIGCONT');
+  }
+
+  /** Kills it if it runs. `empty`: what it had stored is gone; its config (of a replica or cluster node: whose) stays. Resolves when it answers. */
+  async restart({ empty = false }: { readonly empty?: boolean } = {}): Promise<void> {
+    await this.kill();
+    if (empty)
+      for (const name of ['dump.rdb', 'appendonlydir'])
+        rmSync(join(this.folder, name), { recursive: true, force: true });
+    await this.#run();
+  }
+
+  log(): string {
+    try {
+      return readFileSync(join(this.folder, 'log'), 'utf8');
+    } catch {
+      return '';
+    }
+  }
+
+  async #run(): Promise<void> {
+    const { folder, isSentinel = false, program = SERVER_PROGRAM } = this.#spec;
+    const child = spawn(program, [join(folder, 'server.conf'), ...(isSentinel ? ['--sentinel'] : [])], {
+      stdio: 'ignore',
+    });
+    this.#child = child;
+    let spawnError: Error | undefined;
+    child.on('error', (error) => {
+      spawnError = error;
+    });
+    // A test that forgets it must end all the same: leftovers.ts ends the server then.
+    child.unref();
+    const { pid } = child;
+    if (pid !== undefined) {
+      leftovers.noteProcess(pid);
+      child.once('exit', () => leftovers.forgetProcess(pid));
+    }
+    await until(
+      `${program} at ${this.address} answers`,
+      () => {
+        if (spawnError !== undefined || !this.isRunning)
+          throw new TandemError('TANDEM_STORE_FAILED', {
+            detail: `${program} did not start: ${spawnError?.message ?? this.log().slice(-2000)}`,
+          });
+        return this.call('PING').then(
+          (reply) => reply === 'PONG',
+          () => false,
+        );
+      },
+      READY_BOUND_MS,
+    );
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    const child = this.#child;
+    if (child === undefined || !this.isRunning) return;
+    const exited = once(child, 'exit');
+    child.ref();
+    child.kill(signal);
+    await exited;
+  }
+}
