@@ -9,6 +9,8 @@ import { bytesText, countText, durationText } from './terminal.ts';
 
 export interface Check {
   readonly name: string;
+  /** Which server it is about. */
+  readonly server?: string;
   readonly result: 'ok' | 'warning' | 'failed';
   readonly finding: string;
   /** What to do, unless it is ok. */
@@ -35,7 +37,7 @@ export async function* checkData(config: TandemConfig): AsyncGenerator<Check> {
   const rights = await checkRights(config.dataFolder, folder);
   yield rights;
   if (rights.result === 'failed') return;
-  yield await checkSpace(folder);
+  yield await checkSpace(folder, config);
   yield await checkSync(folder);
   if (folder === config.dataFolder) yield await checkRecords(config);
 }
@@ -63,14 +65,23 @@ async function checkRights(wanted: string, folder: string): Promise<Check> {
   }
 }
 
-async function checkSpace(folder: string): Promise<Check> {
+async function checkSpace(folder: string, { engine }: TandemConfig): Promise<Check> {
   const { bavail, blocks, bsize } = await statfs(folder);
   const freeBytes = bavail * bsize;
+  const finding = `${bytesText(freeBytes)} of ${bytesText(blocks * bsize)}`;
+  const spoolBytesMax = engine.kind === 'redis' && engine.ack === 'flushed' ? engine.spool.bytesMax : 0;
+  if (freeBytes < spoolBytesMax)
+    return {
+      name: 'free space',
+      result: 'warning',
+      finding: `${finding}; the spool may take ${bytesText(spoolBytesMax)}`,
+      advice: 'Free space, or lower engine.spool.bytesMax; when the disk is full, records are refused.',
+    };
   const isLittle = freeBytes < FREE_BYTES_MIN || bavail / blocks < FREE_FRACTION_MIN;
   return {
     name: 'free space',
     result: isLittle ? 'warning' : 'ok',
-    finding: `${bytesText(freeBytes)} of ${bytesText(blocks * bsize)}`,
+    finding,
     advice: 'Free space or lower the retention; when the disk is full, records are refused.',
   };
 }

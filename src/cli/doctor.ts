@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import type { ConfigProblem } from '../config/problems.ts';
 import type { TandemConfig } from '../config/tandem-config.ts';
 import { asTandemError } from '../core/errors.ts';
+import { checkStoreServers } from '../topology/verify.ts';
 import { type Check, checkData } from './doctor-data.ts';
 import { checkFileDescriptors, checkNode, checkPorts } from './doctor-host.ts';
 import { EXIT } from './exit-codes.ts';
@@ -34,6 +35,7 @@ async function doctor(options: DoctorOptions): Promise<number> {
     for (const check of await checkPorts(config)) tell(check);
     tell(checkFileDescriptors(config));
     for await (const check of checkData(config)) tell(check);
+    for await (const check of checkStoreServers(config)) tell(check);
   }
   if (options.json) printJson({ checks });
   return checks.some(({ result }) => result === 'failed') ? EXIT.failed : EXIT.ok;
@@ -61,8 +63,13 @@ async function checkConfig(options: DoctorOptions, tell: (check: Check) => void)
 
 const MARKS = { ok: ['green', 'ok'], warning: ['yellow', 'warn'], failed: ['red', 'FAIL'] } as const;
 
-function printCheck({ name, result, finding, advice }: Check): void {
+/** The widest name. */
+const NAME_WIDTH = 'redis min-replicas'.length;
+
+function printCheck({ name, server, result, finding, advice }: Check): void {
   const [colour, mark] = MARKS[result];
-  out(`${styled(colour, mark.padEnd(5))} ${name.padEnd(17)} ${finding.replaceAll('\n', `\n${' '.repeat(24)}`)}`);
-  if (advice !== undefined && result !== 'ok') out(styled('dim', `${' '.repeat(24)}${advice}`));
+  const indent = ' '.repeat(6 + NAME_WIDTH + 1);
+  const text = server === undefined ? finding : `${server}: ${finding}`;
+  out(`${styled(colour, mark.padEnd(5))} ${name.padEnd(NAME_WIDTH)} ${text.replaceAll('\n', `\n${indent}`)}`);
+  if (advice !== undefined && result !== 'ok') out(styled('dim', `${indent}${advice}`));
 }

@@ -1,4 +1,4 @@
-/** For `tandem doctor`: is everything that is stored readable? */
+/** For `tandem doctor`: is everything that is stored readable, and what do the settings of the servers mean for it? */
 import type { TandemConfig } from '../config/tandem-config.ts';
 
 export interface StoredDataReport {
@@ -23,4 +23,23 @@ export async function verifyStoredData(
       return verifyDataFolder(config.dataFolder, onProgress);
     }
   }
+}
+
+/** A setting of a server and what it means; as the doctor's own checks. */
+interface ServerCheck {
+  readonly name: string;
+  readonly server?: string;
+  readonly result: 'ok' | 'warning' | 'failed';
+  readonly finding: string;
+  readonly advice?: string;
+}
+
+/** Asks the servers of the config's engine, if it has any. Changes nothing; never rejects because of a server. */
+export async function* checkStoreServers({ engine, cluster }: TandemConfig): AsyncGenerator<ServerCheck> {
+  if (engine.kind !== 'redis') return;
+  const { checkServers } = await import('../engines/redis/server-checks/check-servers.ts');
+  const { ack, replicas, spool, url } = engine;
+  const { ttlMs, renewMs, marginMs } = cluster;
+  const lease = cluster.mode === 'single' ? null : { ttlMs, renewMs, marginMs };
+  yield* checkServers(url, { ack, replicas, windowMs: spool.windowMs, lease });
 }
