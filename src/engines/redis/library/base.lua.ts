@@ -1,12 +1,12 @@
 /**
- * What all functions of the library share. Rules for every function but `adopt`:
+ * What all functions of the library share. Rules for every function but `look` and `adopt`:
  * - KEYS[1] is the shard hash of the hash tag that the call works on, ARGV[1] the history under which the caller works ('' any).
  * - It begins with `local shard, refusal = enter(keys, args)`; a refusal is returned as it is.
  * - An answer is an array whose first element is a status, 'OK' or why not: 'HISTORY' (adopt, then call again), 'TERM' (with the term that
  *   fences), ... Nothing was written unless it is 'OK'. Error replies are for what no caller expects.
  * - Numbers become text by `text` only: Lua's own way would write 1e+15.
  */
-export const BASE_LUA: string = String.raw`
+export const BASE_LUA: string = `
 local function text(number)
   return string.format('%.0f', number)
 end
@@ -23,6 +23,11 @@ local function enter(keys, args)
   local history = facts[1]
   if not history or (args[1] ~= '' and args[1] ~= history) then return nil, {'HISTORY'} end
   return {history = history, claimed = tonumber(facts[2] or '0')}
+end
+
+-- Refuses who acts under an older term than the claimed one; '' acts under none and is not fenced (clients that are no node of Tandem's).
+local function fence(term, claimed)
+  if term ~= '' and tonumber(term) < claimed then return {'TERM', text(claimed)} end
 end
 
 local function register(name, callback, ...)

@@ -2,6 +2,7 @@
 import { BASE_LUA } from './base.lua.ts';
 import { GROUPS_LUA } from './groups.lua.ts';
 import { LEASES_LUA } from './leases.lua.ts';
+import { PRODUCERS_LUA } from './producers.lua.ts';
 import { RECORDS_LUA } from './records.lua.ts';
 import { SHARDS_LUA } from './shards.lua.ts';
 import { TOPICS_LUA } from './topics.lua.ts';
@@ -22,6 +23,7 @@ export const LIBRARY_CODE: string = [
   `register('revision', function() return ${LIBRARY_REVISION} end, 'no-writes', 'allow-oom', 'allow-stale')`,
   SHARDS_LUA,
   TOPICS_LUA,
+  PRODUCERS_LUA,
   RECORDS_LUA,
   LEASES_LUA,
   GROUPS_LUA,
