@@ -103,5 +103,6 @@ export function pairs(reply: unknown): Map<string, string> {
 export function problemText(error: unknown): string {
   const cause = error instanceof AggregateError ? error.errors[0] : error;
   const code = (cause as NodeJS.ErrnoException).code;
-  return code ?? (cause instanceof Error ? cause.message : String(cause));
+  // Some are a page long.
+  return code ?? (cause instanceof Error ? cause.message : String(cause)).replace(/\. .*/s, '');
 }

@@ -91,6 +91,7 @@ async function* checkDataServers(
 function adviceFor(problem: string): string {
   if (/^(NOAUTH|WRONGPASS|ERR AUTH)/.test(problem))
     return 'Write user and password into the URL: redis://user:password@host:port, or engine: env:NAME.';
+  if (problem.startsWith('DENIED')) return 'Set a password there, and write it into the URL.';
   if (problem.startsWith('NOPERM')) return 'Allow our user INFO (ACL: +info).';
   return 'Is it running, and does a firewall let this machine through? With ack: flushed records are taken meanwhile, until the spool is full.';
 }

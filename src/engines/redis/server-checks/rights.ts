@@ -46,8 +46,11 @@ const ARGUMENTS: { readonly [command: string]: readonly string[] } = {
   XREVRANGE: ['+', '-'],
   XTRIM: ['MINID', '0'],
   ZADD: ['1', 'member'],
+  ZCARD: [],
+  ZRANGE: ['0', '1'],
   ZRANGEBYSCORE: ['0', '1'],
   ZREM: ['member'],
+  ZSCORE: ['member'],
 };
 const WITHOUT_KEY = ['INFO', 'TIME', 'PING', 'ROLE'];
 
