@@ -62,6 +62,7 @@ function summary(config: TandemConfig, { role, listeners, adminPort, activeName 
     `${styled('bold', `Tandem ${VERSION}`)}  node ${config.name}, ${config.workers.count} ${config.workers.count === 1 ? 'worker' : 'workers'}`,
     '',
     ...addresses,
+    ...config.sources.map(({ place, topic }) => line('list', place.url, `taken from, to ${topic}`)),
     ...livePage(config, listeners),
     line('admin', `http${config.admin.tls === null ? '' : 's'}://${admin}`, 'status, health, metrics'),
     line(

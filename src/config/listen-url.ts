@@ -16,7 +16,7 @@ const PARAMETERS: { readonly [P in Protocol]: readonly string[] } = {
   udp: ['topic', 'ack', 'proxy'],
   http: ['tls', 'proxy'],
 };
-const FORMS = 'tcp://HOST:PORT?topic=T, udp://HOST:PORT?topic=T or http://HOST:PORT';
+const FORMS = 'tcp://HOST:PORT?topic=T, udp://HOST:PORT?topic=T, http://HOST:PORT or redis-list://HOST/LIST?topic=T';
 const PORT_MAX = 65_535;
 
 export interface ReadListener {

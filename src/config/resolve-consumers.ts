@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { shown } from './problems.ts';
+import { isRedisListUrl, readRedisListUrl } from './redis-list-url.ts';
 import { type Resolution, resolveSecret } from './resolution.ts';
 import type { ConfigInput } from './schema.ts';
 import type { ConfigPath } from './schema-tree.ts';
@@ -11,7 +12,7 @@ type ConsumersInput = NonNullable<ConfigInput['consumers']>;
 type ConsumerInput = ConsumersInput[string];
 
 const MODULE_PATTERN = /\.[cm]?[jt]s$/;
-const ACCEPTED = 'a module (./handlers.ts, .js, .mts, .mjs) or a webhook (https://…)';
+const ACCEPTED = 'a module (./handlers.ts, .js, .mts, .mjs), a webhook (https://…) or a Redis list (redis-list://…)';
 
 export function resolveConsumers(inputs: ConsumersInput, resolution: Resolution): ConsumerConfig[] {
   return Object.entries(inputs).map(([name, given]) => {
@@ -40,6 +41,12 @@ export function resolveConsumers(inputs: ConsumersInput, resolution: Resolution)
 
 function resolveTarget(path: ConfigPath, { to, secret }: ConsumerInput, resolution: Resolution): ConsumerTarget {
   const { problem } = resolution;
+  const list = to.startsWith('env:') ? resolveSecret([...path, 'to'], to, resolution) : to;
+  if (isRedisListUrl(list)) {
+    if (secret !== undefined)
+      problem([...path, 'secret'], { problem: 'is for webhooks; a list needs none', accepted: 'leave it out' });
+    return resolveList(path, list, resolution);
+  }
   if (/^https?:\/\//.test(to)) {
     if (!URL.canParse(to))
       problem([...path, 'to'], { problem: `is not a valid URL: ${shown(to)}`, accepted: ACCEPTED });
@@ -63,4 +70,12 @@ function resolveTarget(path: ConfigPath, { to, secret }: ConsumerInput, resoluti
   if (secret !== undefined)
     problem([...path, 'secret'], { problem: 'is for webhooks; a module needs none', accepted: 'leave it out' });
   return { kind: 'handler', modulePath };
+}
+
+function resolveList(path: ConfigPath, url: string, resolution: Resolution): ConsumerTarget {
+  const report = (problem: string, accepted: string): void =>
+    resolution.problem([...path, 'to'], { problem, accepted });
+  const read = readRedisListUrl(url, [], report);
+  // Meaningless, as the whole config is: what is wrong was reported.
+  return read === undefined ? { kind: 'handler', modulePath: '' } : { kind: 'redis-list', place: read.place };
 }

@@ -14,6 +14,7 @@ import { type ConfigProblem, type Locate, shown } from './problems.ts';
 import { type Resolution, resolveSecret } from './resolution.ts';
 import { resolveConsumers } from './resolve-consumers.ts';
 import { isMemoryEngine, resolveEngine } from './resolve-engine.ts';
+import { isSource, resolveSources } from './resolve-sources.ts';
 import {
   type AdminInput,
   type ConfigInput,
@@ -46,6 +47,7 @@ export function resolveConfig(
   };
   const auth = resolveAuth(input, resolution);
   const listen = resolveListen(input, auth, resolution);
+  const sources = resolveSources(input.listen ?? DEFAULT_LISTEN, resolution);
   const admin = resolveAdmin(input, auth, listen, resolution);
   const limits = resolveLimits(input, resolution);
   const workers = resolveWorkers(input, resolution);
@@ -53,6 +55,7 @@ export function resolveConfig(
   const topicDefaults = { partitions: workers.count, retentionMs: null, retentionBytes: null };
   const named = [
     ...listen.flatMap((each) => (each.protocol === 'http' ? [] : [each.topic])),
+    ...sources.map((each) => each.topic),
     ...consumers.map((each) => each.topic),
   ];
   return {
@@ -60,6 +63,7 @@ export function resolveConfig(
     dataFolder: resolve(resolution.folder, input.data ?? DEFAULT_DATA_FOLDER),
     engine: resolveEngine(input.engine ?? 'embedded', resolution),
     listen,
+    sources,
     admin,
     workers,
     cluster: resolveCluster(input, resolution),
@@ -88,6 +92,7 @@ function resolveListen(input: ConfigInput, auth: AuthConfig, resolution: Resolut
   const listen: ListenConfig[] = [];
   const places = new Map<string, number>();
   for (const [index, each] of (input.listen ?? DEFAULT_LISTEN).entries()) {
+    if (isSource(each)) continue;
     const path = ['listen', index];
     const read = readListener(each, resolution.folder, (problem, accepted) =>
       resolution.problem(path, { problem, accepted }),

@@ -128,7 +128,8 @@ const adminObject = z.strictObject({
 const listen = z
   .array(
     z.union([z.string(), listenObject]).meta({
-      description: '`tcp://…`, `udp://…` or `http://…`, or an object with `url`, `tls`, `insecure`, `trustedProxies`',
+      description:
+        '`tcp://…`, `udp://…` or `http://…`, or an object with `url`, `tls`, `insecure`, `trustedProxies`; or a Redis list to take from: `redis-list://HOST/LIST?topic=T`, `env:NAME`',
     }),
   )
   .optional()
@@ -224,7 +225,10 @@ const consumers = z
     givenName,
     z.strictObject({
       topic: topicName,
-      to: z.string().min(1).meta({ description: 'A module (`./handlers.ts`) or a webhook (`https://…`)' }),
+      to: z.string().min(1).meta({
+        description:
+          'A module (`./handlers.ts`), a webhook (`https://…`) or a Redis list to append to (`redis-list://HOST/LIST`, `env:NAME`)',
+      }),
       concurrency: count(1, 10_000, 1, 'Records of different keys in hand at once, per partition'),
       retry,
       timeoutMs: timeMs(1, 30_000, 'How long one delivery may take'),

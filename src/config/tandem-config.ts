@@ -8,6 +8,7 @@
 import type { ClusterMode } from '../core/contracts/cluster.ts';
 import type { TopicInfo } from '../core/contracts/engine.ts';
 import type { Limits } from '../core/limits.ts';
+import type { RedisEndpoint } from '../core/ports/redis-connection.ts';
 
 export interface TandemConfig {
   /** The node's name; default: the host's. */
@@ -17,6 +18,8 @@ export interface TandemConfig {
   readonly engine: EngineConfig;
   /** In the order of the config; a listener is known by its index. */
   readonly listen: readonly ListenConfig[];
+  /** Those of `listen` to which nobody connects. */
+  readonly sources: readonly SourceConfig[];
   readonly admin: AdminConfig;
   readonly workers: WorkersConfig;
   readonly cluster: ClusterConfig;
@@ -100,6 +103,25 @@ export interface HttpListenConfig extends ListenAddress {
 
 export type ListenConfig = TcpListenConfig | UdpListenConfig | HttpListenConfig;
 
+/** A list on a Redis server. */
+export interface RedisListConfig {
+  /** For logs: without user, password and query. */
+  readonly url: string;
+  readonly endpoint: RedisEndpoint;
+  readonly list: string;
+}
+
+/** What is taken from a list goes into a topic. */
+export interface SourceConfig {
+  readonly kind: 'redis-list';
+  readonly place: RedisListConfig;
+  readonly topic: string;
+  /** The end that is taken from: the other one than others push onto, for the order in which they do. */
+  readonly from: 'left' | 'right';
+  /** How many workers of a node take, at most. */
+  readonly takers: number;
+}
+
 export interface AdminConfig extends Address {
   /** Nobody wrote an address: if the port is taken by a node of the same cluster, the next free one will do. */
   readonly isDefault: boolean;
@@ -156,7 +178,9 @@ export type ConsumerTarget =
   /** A module with a function of the consumer's name or a default one. */
   | { readonly kind: 'handler'; readonly modulePath: string }
   /** `secret` signs the deliveries (HMAC); null: unsigned. */
-  | { readonly kind: 'webhook'; readonly url: string; readonly secret: string | null };
+  | { readonly kind: 'webhook'; readonly url: string; readonly secret: string | null }
+  /** Each record's data is appended to a list. */
+  | { readonly kind: 'redis-list'; readonly place: RedisListConfig };
 
 export interface ConsumerConfig {
   /** Also the name of its group. */

@@ -1,5 +1,6 @@
 /** What is configured about one consumer. The config fills defaults and resolves `to` before it comes here. */
 import { TandemError } from '../core/errors.ts';
+import type { RedisEndpoint } from '../core/ports/redis-connection.ts';
 import { TOPIC_NAME_PATTERN } from '../core/record.ts';
 import { deadTopicOf } from './dead-letters.ts';
 import type { RetryConfig } from './retry.ts';
@@ -8,8 +9,10 @@ export interface ConsumerConfig {
   /** Also the group's name and the name of the export in a handler module. */
   readonly name: string;
   readonly topic: string;
-  /** An absolute path or `file:` URL of a module, or an `http(s)://` URL. */
+  /** An absolute path or `file:` URL of a module, an `http(s)://` URL, or what `redisList` is called. */
   readonly to: string;
+  /** Present: records are appended to this list. */
+  readonly redisList?: { readonly endpoint: RedisEndpoint; readonly list: string };
   /** Records of different keys in hand at once, per partition. From 1. */
   readonly concurrency: number;
   readonly retry: RetryConfig;

@@ -7,6 +7,7 @@ import { DEFAULT_LIMITS, type Limits } from '../core/limits.ts';
 import type { HttpClient } from '../core/ports/http-client.ts';
 import { ManualClock } from '../core/ports/manual-clock.ts';
 import { type Random, seededRandom } from '../core/ports/random.ts';
+import { connectRedis } from '../core/ports/redis-connection.ts';
 import type { RecordInput, TandemRecord } from '../core/record.ts';
 import { recordsOf } from '../core/record-set.ts';
 import { type MemoryEngine, MemoryStore, openMemoryEngine } from '../engines/memory/memory-engine.ts';
@@ -77,6 +78,7 @@ export async function openBench(t: TestContext, options: BenchOptions = {}): Pro
       random,
       logger,
       http: worker.http ?? NO_HTTP,
+      connectRedis,
       loadModule: worker.loadModule ?? (async () => worker.module),
     });
     const opened = { engine, ingest, consumers };

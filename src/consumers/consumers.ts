@@ -13,6 +13,7 @@ import { asTandemError, TandemError } from '../core/errors.ts';
 import type { Clock } from '../core/ports/clock.ts';
 import type { HttpClient } from '../core/ports/http-client.ts';
 import type { Random } from '../core/ports/random.ts';
+import type { ConnectRedis } from '../core/ports/redis-connection.ts';
 import { assertConsumers, type ConsumerConfig, isWebhook } from './consumer-config.ts';
 import { ConsumerGroup, type SkipResult } from './consumer-group.ts';
 import type { ConsumerParts } from './consumer-parts.ts';
@@ -20,6 +21,7 @@ import type { ConsumerStatus, ConsumerTotals } from './consumer-status.ts';
 import { DeadLetters } from './dead-letters.ts';
 import type { ReplayResult } from './replay.ts';
 import { loadHandler } from './targets/handler.ts';
+import { redisListTarget } from './targets/redis-list.ts';
 import type { Target } from './targets/target.ts';
 import { webhookTarget } from './targets/webhook.ts';
 
@@ -41,6 +43,7 @@ export interface ConsumersOptions {
   readonly random: Random;
   readonly logger: Logger;
   readonly http: HttpClient;
+  readonly connectRedis: ConnectRedis;
   /** Imports a user's module: `(path) => import(pathToFileURL(path).href)`. */
   readonly loadModule: (path: string) => Promise<unknown>;
 }
@@ -181,7 +184,8 @@ const COUNTERS: readonly (readonly [keyof ConsumerTotals, string, string])[] = [
 ];
 
 async function loadTarget(config: ConsumerConfig, options: ConsumersOptions): Promise<Target> {
-  const { name, to, secret } = config;
-  const { http, clock, loadModule } = options;
+  const { name, to, secret, redisList } = config;
+  const { http, clock, loadModule, connectRedis: connect } = options;
+  if (redisList !== undefined) return redisListTarget({ ...redisList, connect, clock });
   return isWebhook(to) ? webhookTarget({ url: to, secret, http, clock }) : loadHandler({ name, to, loadModule });
 }

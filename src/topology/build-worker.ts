@@ -14,11 +14,13 @@ import type { TandemConfig } from '../config/tandem-config.ts';
 import { type Consumers, createConsumers } from '../consumers/consumers.ts';
 import type { Engine, TopicCatalog, TopicInfo } from '../core/contracts/engine.ts';
 import type { Health } from '../core/contracts/health.ts';
+import type { SourceListener } from '../core/contracts/listener.ts';
 import type { Logger, MetricSample, MetricSource } from '../core/contracts/telemetry.ts';
 import type { AdminRequest, DrainedLoad, WorkerRuntime, WorkerSlot } from '../core/contracts/worker.ts';
 import { systemClock as clock } from '../core/ports/clock.ts';
 import { createHttpClient } from '../core/ports/http-client.ts';
 import { systemRandom as random } from '../core/ports/random.ts';
+import { connectRedis } from '../core/ports/redis-connection.ts';
 import { guardEngine } from '../engines/guarded-engine.ts';
 import { type AppendWatch, watchAppends } from '../health/store-problems.ts';
 import { createIngest, type IngestStage } from '../ingest/ingest.ts';
@@ -29,7 +31,7 @@ import { createProcessMetrics } from '../telemetry/process-metrics.ts';
 import { labelled } from '../telemetry/prometheus.ts';
 import { consumerConfigs } from './consumer-configs.ts';
 import type { OpenedEngine } from './engine-table.ts';
-import { createListener, type Listener } from './listener-table.ts';
+import { createListener, createSources, type Listener } from './listener-table.ts';
 
 export interface WorkerParts {
   readonly config: TandemConfig;
@@ -47,7 +49,7 @@ export interface WorkerParts {
 
 /** Resolves when the worker can take connections. */
 export async function buildWorker(parts: WorkerParts): Promise<WorkerRuntime> {
-  const { config, nodeTerm, health, logger, secureContexts } = parts;
+  const { config, slot, nodeTerm, health, logger, secureContexts } = parts;
   const { limits } = config;
   const engine = guardEngine(parts.engine);
   const { topics, groups } = engine;
@@ -63,7 +65,7 @@ export async function buildWorker(parts: WorkerParts): Promise<WorkerRuntime> {
   const consumers = createConsumers({
     consumers: consumerConfigs(config),
     paused: parts.pausedConsumers,
-    ...{ topics, store, groups, ingest, clock, random, logger, http, loadModule },
+    ...{ topics, store, groups, ingest, clock, random, logger, http, connectRedis, loadModule },
   });
   const authenticator = createAuthenticator(config.auth);
   const outer = { config, ingest, push, topics, store, authenticator, health, nodeTerm, logger, secureContexts };
@@ -72,10 +74,12 @@ export async function buildWorker(parts: WorkerParts): Promise<WorkerRuntime> {
   // Each slot, so that none has to wait for another; it costs nothing where they exist.
   for (const topic of config.topics) await ensureTopic(topics, topic, config.fixedTopics.includes(topic.name));
   await consumers.start();
+  const lists = createSources({ ...outer, slot, provesDeath: engine.capabilities.provesDeath });
+  for (const list of lists) list.start();
   const { engine: counted } = parts;
   const engineMetrics: MetricSource = { metrics: () => counted.metrics?.() ?? [] };
   const sources = [createProcessMetrics(), engineMetrics, ingest, queues, push, consumers];
-  return new NodeWorker({ config, engine, appends, ingest, push, consumers, listeners, sources });
+  return new NodeWorker({ config, engine, appends, ingest, push, consumers, listeners, lists, sources });
 }
 
 /**
@@ -101,6 +105,8 @@ interface Stages {
   readonly push: PushHub;
   readonly consumers: Consumers;
   readonly listeners: readonly Listener[];
+  /** What it takes from. */
+  readonly lists: readonly SourceListener[];
   readonly sources: readonly MetricSource[];
 }
 
@@ -145,11 +151,15 @@ class NodeWorker implements WorkerRuntime {
   }
 
   metrics(): MetricSample[] {
-    const { sources, listeners, config } = this.#stages;
+    const { sources, listeners, lists, config } = this.#stages;
     const ofListeners = listeners.flatMap(({ listener }, i) =>
       labelled(listener.metrics(), 'address', config.listen[i]?.url ?? ''),
     );
-    return [...sources.flatMap((source) => source.metrics()), ...ofListeners];
+    return [
+      ...sources.flatMap((source) => source.metrics()),
+      ...ofListeners,
+      ...lists.flatMap((list) => list.metrics()),
+    ];
   }
 
   async admin(request: AdminRequest): Promise<unknown> {
@@ -177,10 +187,11 @@ class NodeWorker implements WorkerRuntime {
   }
 
   async drain(deadlineMs: number): Promise<void> {
-    const { listeners, consumers, ingest, push } = this.#stages;
+    const { listeners, lists, consumers, ingest, push } = this.#stages;
     const drained = (kind: Listener['kind']): Promise<void>[] =>
       listeners.filter((each) => each.kind === kind).map(({ listener }) => listener.drain(deadlineMs));
-    await Promise.all([consumers.drain(deadlineMs), ...drained('stream')]);
+    const emptied = lists.map((list) => list.drain(deadlineMs));
+    await Promise.all([consumers.drain(deadlineMs), ...drained('stream'), ...emptied]);
     await Promise.all(drained('datagram'));
     await ingest.drain();
     push.close();

@@ -1,4 +1,4 @@
-/** Which listener a `listen` entry means: the one place. */
+/** Which listener a `listen` entry means, which source: the one place. */
 import type { SecureContext } from 'node:tls';
 import type {
   HttpListenConfig,
@@ -11,15 +11,19 @@ import type { Authenticator } from '../core/contracts/auth.ts';
 import type { RecordStore, TopicCatalog } from '../core/contracts/engine.ts';
 import type { Health } from '../core/contracts/health.ts';
 import type { Ingest } from '../core/contracts/ingest.ts';
-import type { DatagramListener, StreamListener } from '../core/contracts/listener.ts';
+import type { DatagramListener, SourceListener, StreamListener } from '../core/contracts/listener.ts';
 import type { Push } from '../core/contracts/push.ts';
 import type { Logger } from '../core/contracts/telemetry.ts';
+import type { WorkerSlot } from '../core/contracts/worker.ts';
 import { createOriginGuard } from '../core/origin-guard.ts';
 import { systemClock as clock } from '../core/ports/clock.ts';
+import { systemRandom as random } from '../core/ports/random.ts';
+import { connectRedis as connect } from '../core/ports/redis-connection.ts';
 import { rawErrorAnswer } from '../listeners/http/answers.ts';
 import { createHttpListener } from '../listeners/http/http-listener.ts';
 import { createDatagramProxy } from '../listeners/proxy-protocol/datagram-proxy.ts';
 import { createProxiedListener, type ProxiedListenerOptions } from '../listeners/proxy-protocol/proxied-listener.ts';
+import { createRedisListSource } from '../listeners/redis-list/redis-list-source.ts';
 import { frameText, refusalText } from '../listeners/tcp/answers.ts';
 import { createTcpListener } from '../listeners/tcp/tcp-listener.ts';
 import { createUdpListener } from '../listeners/udp/udp-listener.ts';
@@ -93,4 +97,27 @@ function http({ host, tls }: HttpListenConfig, secured: Secured, parts: Listener
   const originGuard = createOriginGuard({ host, isTls: tls !== null, isAuthRequired, allowedOrigins });
   const stages = { ingest, push, topics, store, authenticator, originGuard };
   return createHttpListener({ ...stages, health, nodeTerm, logger, limits, clock, ...secured });
+}
+
+export interface SourceParts extends ListenerParts {
+  readonly slot: WorkerSlot;
+  /** Of the engine: one node at a time has slots on a store, whatever the mode. */
+  readonly provesDeath: boolean;
+}
+
+/** What this worker takes from: workers with a slot do, so that it goes on as long as somebody is active, and nowhere else. */
+export function createSources(parts: SourceParts): SourceListener[] {
+  const { config, slot, nodeTerm, ingest, store, logger, provesDeath } = parts;
+  if (slot.isFront) return [];
+  return config.sources
+    .filter(({ takers }) => slot.slot < takers)
+    .map(({ place: { url, endpoint, list }, topic, from }) =>
+      createRedisListSource({
+        taker: `${config.name}/${slot.slot}`,
+        slotTerm: slot.slotTerm,
+        isOnlyActive: provesDeath || config.cluster.mode !== 'active-active',
+        recordBytesMax: config.limits.recordBytesMax,
+        ...{ url, endpoint, list, from, topic, nodeTerm, ingest, store, connect, clock, random, logger },
+      }),
+    );
 }

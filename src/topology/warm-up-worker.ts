@@ -63,6 +63,7 @@ async function build(config: TandemConfig): Promise<WorkerRuntime> {
     config: {
       ...config,
       listen: LISTEN,
+      sources: [],
       topics: [topic],
       consumers: [],
       auth: { ...config.auth, isRequired: false, tokens: [] },
