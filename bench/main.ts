@@ -3,7 +3,8 @@
  * Nothing is judged by wall-clock in the tests; here bounds are only reported, and `--strict` makes a missed one an error.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { availableParallelism, cpus, totalmem } from 'node:os';
+import { availableParallelism, cpus, loadavg, totalmem } from 'node:os';
+import { parseArgs } from 'node:util';
 import { clientBench } from './client.bench.ts';
 import { consumeBench } from './consume.bench.ts';
 import { failoverBench } from './failover.bench.ts';
@@ -11,6 +12,7 @@ import { fanoutBench } from './fanout.bench.ts';
 import { idleBench } from './idle.bench.ts';
 import { ingestBench } from './ingest.bench.ts';
 import { type Bench, type Measure, tableOf } from './measure.ts';
+import { redisBench } from './redis.bench.ts';
 import { rolesBench } from './roles.bench.ts';
 import { startBench } from './start.bench.ts';
 import { takeoverBench } from './takeover.bench.ts';
@@ -18,6 +20,7 @@ import { topicsBench } from './topics.bench.ts';
 
 const BENCHES: Readonly<Record<string, Bench>> = {
   ingest: ingestBench,
+  redis: redisBench,
   topics: topicsBench,
   consume: consumeBench,
   fanout: fanoutBench,
@@ -30,26 +33,35 @@ const BENCHES: Readonly<Record<string, Bench>> = {
 };
 const RESULTS = new URL('./results/', import.meta.url);
 
-const args = process.argv.slice(2);
-const names = args.filter((arg) => !arg.startsWith('--'));
+const { values: options, positionals: names } = parseArgs({
+  allowPositionals: true,
+  options: {
+    json: { type: 'boolean', default: false },
+    strict: { type: 'boolean', default: false },
+    rounds: { type: 'string' },
+  },
+});
 const unknown = names.filter((name) => BENCHES[name] === undefined);
 if (unknown.length > 0) {
   console.error(`no such bench: ${unknown.join(', ')}; there are ${Object.keys(BENCHES).join(', ')}`);
   process.exit(2);
 }
 
+const loadBefore = loadavg();
 const measures: Measure[] = [];
 for (const name of names.length > 0 ? names : Object.keys(BENCHES)) {
-  measures.push(...(await (BENCHES[name] as Bench)((text) => console.error(`[${name}] ${text}`))));
+  measures.push(...(await (BENCHES[name] as Bench)((text) => console.error(`[${name}] ${text}`), options)));
 }
 const machine = {
   cpu: cpus()[0]?.model,
   cores: availableParallelism(),
   memoryBytes: totalmem(),
   node: process.version,
+  /** Over 1, 5 and 15 minutes: what others were doing before this began. */
+  loadBefore,
 };
 const result = { at: new Date().toISOString(), machine, measures };
 mkdirSync(RESULTS, { recursive: true });
 writeFileSync(new URL('latest.json', RESULTS), `${JSON.stringify(result, undefined, 2)}\n`);
-console.log(args.includes('--json') ? JSON.stringify(result) : tableOf(measures));
-if (args.includes('--strict') && measures.some((measure) => measure.bound?.isMet === false)) process.exit(1);
+console.log(options.json ? JSON.stringify(result) : tableOf(measures));
+if (options.strict && measures.some((measure) => measure.bound?.isMet === false)) process.exit(1);

@@ -16,7 +16,12 @@ export interface Measure {
 /** A bench says what it does while it runs. */
 export type Say = (text: string) => void;
 
-export type Bench = (say: Say) => Promise<readonly Measure[]>;
+/** From the command line. */
+export interface BenchOptions {
+  readonly rounds?: string | undefined;
+}
+
+export type Bench = (say: Say, options: BenchOptions) => Promise<readonly Measure[]>;
 
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
@@ -25,8 +30,8 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] as number)) / 2;
 }
 
-export function percentile(values: readonly number[], share: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
+export function percentile(values: readonly number[] | Float64Array, share: number): number {
+  const sorted = Float64Array.from(values).sort();
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] as number;
 }
 

@@ -1,6 +1,6 @@
 /**
  * The load of the ingest benches: N connections, each keeping K requests in flight over one TCP stream. The same code drives Tandem (lines,
- * answered by a line) and Redis (RPUSH, answered by a line), so that the client's share of the machine is the same.
+ * answered by a line) and Redis (RPUSH, answered by a line; XADD, answered by two), so that the client's share of the machine is the same.
  * Latency is measured per write: from sending a run of requests to the answer of its last one.
  */
 import { connect, type Socket } from 'node:net';
@@ -11,14 +11,18 @@ export interface LoadOptions {
   readonly inFlight: number;
   readonly seconds: number;
   readonly warmUpSeconds: number;
-  /** One request; every answer to it is one line. */
   readonly request: Buffer;
+  /** Every answer to it has so many lines. */
+  readonly answerLines: 1 | 2;
   /** First byte of a good answer. Any other byte ends the run with an error. */
   readonly goodAnswer: number;
 }
 
 export interface LoadResult {
   readonly answered: number;
+  /** When counting began and ended, Unix ms. */
+  readonly fromMs: number;
+  readonly toMs: number;
   readonly seconds: number;
   readonly perSecond: number;
   readonly latencyMs: { readonly p50: number; readonly p99: number; readonly max: number };
@@ -41,12 +45,14 @@ class Meter {
   readonly #settle: PromiseWithResolvers<LoadResult> = Promise.withResolvers();
   #answered = 0;
   #isCounting = false;
+  #fromMs = 0;
   #latencies: number[] = [];
 
   constructor(options: LoadOptions) {
     this.finished = this.#settle.promise;
     setTimeout(() => {
       this.#isCounting = true;
+      this.#fromMs = Date.now();
       const startedMs = performance.now();
       setTimeout(() => this.#finish(performance.now() - startedMs), options.seconds * 1000);
     }, options.warmUpSeconds * 1000);
@@ -69,7 +75,9 @@ class Meter {
     const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
     const seconds = elapsedMs / 1000;
     const latencyMs = { p50: at(0.5), p99: at(0.99), max: at(1) };
-    this.#settle.resolve({ answered: this.#answered, seconds, perSecond: this.#answered / seconds, latencyMs });
+    const answered = this.#answered;
+    const times = { fromMs: this.#fromMs, toMs: Date.now(), seconds };
+    this.#settle.resolve({ answered, ...times, perSecond: answered / seconds, latencyMs });
   }
 }
 
@@ -84,6 +92,8 @@ class Lane {
   #missing: number[] = [];
   #oldest = 0;
   #isLineStart = true;
+  /** How many lines of the current answer are there. */
+  #lines = 0;
 
   static async open(options: LoadOptions, meter: Meter): Promise<Lane> {
     const socket = connect(options.port, '127.0.0.1');
@@ -113,19 +123,23 @@ class Lane {
   }
 
   #read(chunk: Buffer): void {
-    const { goodAnswer } = this.#options;
+    const { goodAnswer, answerLines } = this.#options;
     let answers = 0;
+    let lines = this.#lines;
     let isLineStart = this.#isLineStart;
     for (let i = 0; i < chunk.length; i++) {
       const byte = chunk[i];
-      if (isLineStart && byte !== goodAnswer) {
+      if (isLineStart && lines === 0 && byte !== goodAnswer) {
         this.#meter.fail(new RangeError(`a bad answer: ${chunk.toString('latin1', i, i + 200)}`));
         return;
       }
       isLineStart = byte === LINE_FEED;
-      if (isLineStart) answers++;
+      if (!isLineStart || ++lines < answerLines) continue;
+      answers++;
+      lines = 0;
     }
     this.#isLineStart = isLineStart;
+    this.#lines = lines;
     if (answers === 0) return;
     this.#meter.count(answers);
     this.#settle(answers);
