@@ -168,7 +168,7 @@ export class ConsumerGroup {
     const { name, topic } = this.config;
     for (let failures = 1; !this.#drained.signal.aborted; failures++) {
       try {
-        this.#membership = await groups.join(name, topic, () => this.#reconcile());
+        this.#membership = await groups.join(name, topic, () => this.#follow());
         if (this.#phase === 'retrying') this.#phase = 'running';
         if (this.#phase === 'running') this.#reason = undefined;
         this.#reconcile();
@@ -184,6 +184,12 @@ export class ConsumerGroup {
       // It rejects when drained, which ends the loop.
       await delay(clock, backoffDelayMs(STORE_RETRY, failures, random), this.#drained.signal).catch(() => {});
     }
+  }
+
+  /** Resolves when the work on what is not assigned any more has stopped. */
+  async #follow(): Promise<void> {
+    this.#reconcile();
+    await Promise.all(this.#ending.values());
   }
 
   /** Ends readers whose assignment is gone, begins readers for new assignments. */

@@ -64,11 +64,11 @@ export class Replay {
     const topic = deadTopicOf(config.topic);
     if ((await topics.find(topic)) !== undefined) {
       let membership: Membership | undefined;
-      const onChange = (assignments: readonly Assignment[]): void => this.#release(assignments);
+      const onChange = (assignments: readonly Assignment[]): Promise<void> => this.#release(assignments);
       try {
         membership = await groups.join(groupOf(config.name), topic, onChange);
         await Promise.all(membership.assignments.map((assignment) => this.#begin(topic, assignment)));
-        this.#release(membership.assignments);
+        void this.#release(membership.assignments);
         await Promise.all([...this.#readers.values()].map((reader) => this.#finish(reader)));
       } finally {
         await membership?.leave();
@@ -121,12 +121,14 @@ export class Replay {
     };
   }
 
-  /** Stops work on partitions that are not this process's any more. */
-  #release(assignments: readonly Assignment[]): void {
+  /** Stops work on partitions that are not this process's any more; resolves when it has stopped. */
+  async #release(assignments: readonly Assignment[]): Promise<void> {
+    const stopped: Promise<void>[] = [];
     for (const [partition, reader] of this.#readers) {
       const isOurs = assignments.some((own) => own.partition === partition && own.term === reader.assignment.term);
-      if (!isOurs) void reader.stop('the partition has moved on', 0);
+      if (!isOurs) stopped.push(reader.stop('the partition has moved on', 0));
     }
+    await Promise.all(stopped);
   }
 }
 

@@ -172,7 +172,7 @@ test('assignments under older terms than before are dropped', async () => {
     },
   } as unknown as Engine['groups'];
   const told: unknown[] = [];
-  const membership = await guardEngine({ ...memory, groups }).groups.join('g', 't', (now) => told.push(now));
+  const membership = await guardEngine({ ...memory, groups }).groups.join('g', 't', (now) => void told.push(now));
   assert.equal(membership.assignments.length, 1);
   change([
     { partition: 0, term: 4 },

@@ -279,9 +279,9 @@ function guardGroups(inner: GroupStore, gate: Gate): GroupStore {
       const terms = new Map<number, number>();
       let isMember = true;
       const membership = await gate.run(() =>
-        inner.join(group, topic, (assignments) => {
-          if (isMember && gate.isOpen) onChange(withoutOlderTerms(assignments, terms));
-        }),
+        inner.join(group, topic, (assignments) =>
+          isMember && gate.isOpen ? onChange(withoutOlderTerms(assignments, terms)) : undefined,
+        ),
       );
       return {
         get assignments() {

@@ -181,6 +181,8 @@ export interface Assignment {
   readonly term: number;
 }
 
+export type OnAssignments = (assignments: readonly Assignment[]) => void | Promise<void>;
+
 export interface Membership {
   /** What this member works on now. */
   readonly assignments: readonly Assignment[];
@@ -198,9 +200,11 @@ export interface CommittedOffset {
 export interface GroupStore {
   /**
    * Joins a group on a topic. Every partition is assigned to at most one live member at a time; while members live, to exactly one.
-   * `onChange` is called (not before join resolves) whenever the assignments change; the member stops work on what is no longer its own.
+   * `onChange` is called (not before join resolves) whenever the assignments change; the member stops work on what is no longer its own. If
+   * it answers with a promise, the work has stopped when that settles: a store that moves partitions waits for it, within bounds, before
+   * somebody else has them.
    */
-  join(group: string, topic: string, onChange: (assignments: readonly Assignment[]) => void): Promise<Membership>;
+  join(group: string, topic: string, onChange: OnAssignments): Promise<Membership>;
   /**
    * Stores the committed offset. Survives kill -9 of any process; after power loss an older one may come back (delivery is at least once).
    * May go back (a replay) as well as forward. Errors: TANDEM_TERM_FENCED, TANDEM_DISK_FULL, TANDEM_STORE_FAILED.
