@@ -30,7 +30,7 @@ export interface SentinelReport {
   readonly replicas: readonly RedisAddress[];
 }
 
-const isGone = (fields: Fields): boolean => /s_down|o_down|disconnected/.test(fields.get('flags') ?? '');
+const isGone = (fields: Fields): boolean => /s_down|o_down/.test(fields.get('flags') ?? '');
 const addressOf = (fields: Fields): RedisAddress => ({
   host: fields.get('ip') ?? '',
   port: Number(fields.get('port')),

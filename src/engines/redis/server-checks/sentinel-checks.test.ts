@@ -1,0 +1,165 @@
+/** Each check of Sentinels, and of servers behind them, sees real ones whose settings are bad, and good ones. */
+import assert from 'node:assert/strict';
+import { networkInterfaces } from 'node:os';
+import { type TestContext, test } from 'node:test';
+import { freePorts } from '../../../core/testing/redis-servers/free-ports.ts';
+import { missingRedis } from '../../../core/testing/redis-servers/installed.ts';
+import { untilReplicasOnline } from '../../../core/testing/redis-servers/online-replicas.ts';
+import { ServerGroup } from '../../../core/testing/redis-servers/server-group.ts';
+import type { ServerProcess } from '../../../core/testing/redis-servers/server-process.ts';
+import { until } from '../../../core/testing/until.ts';
+import { assertCheck, checksOf, named, set } from './checking.fixture.ts';
+
+const skip = missingRedis();
+const NAME = 'orders';
+const OUTER_HOST = Object.values(networkInterfaces())
+  .flat()
+  .find((address) => address?.internal === false && address.family === 'IPv4')?.address;
+
+interface Guarded {
+  readonly group: ServerGroup;
+  readonly servers: readonly ServerProcess[];
+  readonly sentinels: readonly ServerProcess[];
+  readonly url: string;
+}
+
+const GOOD = [
+  'appendonly yes',
+  'maxmemory 200mb',
+  'repl-backlog-size 64mb',
+  'min-replicas-to-write 1',
+  'min-replicas-max-lag 10',
+];
+
+const sentinelConfig = (master: ServerProcess, quorum: number): string[] => [
+  `sentinel monitor ${NAME} ${master.host} ${master.port} ${quorum}`,
+  `sentinel down-after-milliseconds ${NAME} 1000`,
+  `sentinel failover-timeout ${NAME} 10000`,
+];
+
+/** A master, a replica, and Sentinels that know of each other. */
+async function startGuarded(t: TestContext, sentinelCount: number, sentinelExtra: string[] = []): Promise<Guarded> {
+  const group = new ServerGroup({ config: GOOD }, t);
+  const [masterPort = 0, replicaPort = 0, ...sentinelPorts] = await freePorts(2 + sentinelCount);
+  const master = await group.startServer(masterPort);
+  const replica = await group.startServer(replicaPort, [`replicaof ${master.host} ${masterPort}`]);
+  await untilReplicasOnline(master, 1);
+  const quorum = Math.min(2, sentinelCount);
+  const sentinels = await Promise.all(
+    sentinelPorts.map((port) => group.startSentinel(port, [...sentinelConfig(master, quorum), ...sentinelExtra])),
+  );
+  await until('the Sentinels know each other and the replica', async () => {
+    const known = await Promise.all(sentinels.map((sentinel) => masterFields(sentinel)));
+    return known.every(
+      (fields) =>
+        fields.get('num-other-sentinels') === String(sentinelCount - 1) &&
+        fields.get('num-slaves') === '1' &&
+        fields.get('flags') === 'master',
+    );
+  });
+  const url = `redis+sentinel://${sentinels.map(({ address }) => address).join(',')}/${NAME}`;
+  return { group, servers: [master, replica], sentinels, url };
+}
+
+async function masterFields(sentinel: ServerProcess): Promise<Map<string, string>> {
+  const reply = (await sentinel.call('SENTINEL', 'MASTER', NAME)) as string[];
+  return new Map(reply.flatMap((name, i) => (i % 2 === 0 ? [[name, reply[i + 1] ?? ''] as const] : [])));
+}
+
+test('three Sentinels, a master and a replica: good, and each setting that is bad', { skip }, async (t) => {
+  const { servers, sentinels, url } = await startGuarded(t, 3);
+  const [master, replica] = servers as [ServerProcess, ServerProcess];
+  const [first, second, third] = sentinels as [ServerProcess, ServerProcess, ServerProcess];
+  const setAll = (setting: string, value: string): Promise<unknown> =>
+    Promise.all(sentinels.map((sentinel) => sentinel.call('SENTINEL', 'SET', NAME, setting, value)));
+
+  await t.test('good', async () => {
+    const checks = await checksOf(url);
+    assert.deepEqual(
+      checks.filter(({ result }) => result !== 'ok'),
+      [],
+    );
+    assert.match(named(checks, 'sentinel timing').finding, /takes about 2 s, and leases outlive 2\.8 s/);
+    assert.equal(checks.filter(({ name }) => name === 'sentinel').length, 3);
+    assert.equal(named(checks, 'redis role', replica.address).finding, 'slave');
+  });
+  await t.test('the URL names one Sentinel, whose others are asked too; or another master', async () => {
+    const one = await checksOf(`redis+sentinel://${first.address}/${NAME}`);
+    assertCheck(named(one, 'sentinels'), 'warning', /the URL names only one/);
+    assert.equal(one.filter(({ name }) => name === 'sentinel').length, 3);
+    const other = await checksOf(`redis+sentinel://${first.address}/other`);
+    assertCheck(named(other, 'sentinel'), 'failed', /knows no master "other"/);
+  });
+  await t.test('down-after-milliseconds, failover-timeout: too long, or not the same', async () => {
+    await setAll('down-after-milliseconds', '30000');
+    assertCheck(
+      named(await checksOf(url), 'sentinel timing'),
+      'warning',
+      /takes about 31 s, but leases outlive only 2\.8 s/,
+    );
+    assertCheck(named(await checksOf(url, { lease: null }), 'sentinel timing'), 'ok', /takes about 31 s$/);
+    await setAll('down-after-milliseconds', '1000');
+    await third.call('SENTINEL', 'SET', NAME, 'down-after-milliseconds', '1500');
+    assertCheck(named(await checksOf(url), 'sentinel views'), 'warning', /down-after-milliseconds: .* 1500$/);
+    await third.call('SENTINEL', 'SET', NAME, 'down-after-milliseconds', '1000');
+    await setAll('failover-timeout', '180000');
+    assertCheck(named(await checksOf(url), 'sentinel retries'), 'warning', /tried again after 360 s/);
+    await setAll('failover-timeout', '10000');
+  });
+  await t.test('quorum: not the same, or never reached', async () => {
+    await third.call('SENTINEL', 'SET', NAME, 'quorum', '1');
+    assertCheck(named(await checksOf(url), 'sentinel quorum'), 'warning', /quorum 2, 1 of 3: they differ/);
+    await setAll('quorum', '4');
+    assertCheck(named(await checksOf(url), 'sentinel quorum'), 'failed', /no failover is possible now: NOQUORUM/);
+    await setAll('quorum', '2');
+  });
+  await t.test('a master that is cut off', async () => {
+    const of = async (setup: Parameters<typeof checksOf>[1]) =>
+      named(await checksOf(url, setup), 'redis min-replicas', master.address);
+    assertCheck(await of({}), 'ok', /stops taking writes after 10 s; the spools keep 60 s/);
+    assertCheck(await of({ windowMs: 5000 }), 'warning', /the spools keep what it confirmed only for 5 s/);
+    assertCheck(await of({ ack: 'stored' }), 'warning', /with ack: stored nothing sends it again/);
+    assertCheck(named(await checksOf(url, { ack: 'stored' }), 'engine'), 'warning', /a failover loses what no replica/);
+    await set(master, 'min-replicas-to-write 2');
+    assertCheck(await of({}), 'failed', /1 replicas are there: it refuses writes/);
+    await set(master, 'min-replicas-to-write 0');
+    assertCheck(await of({}), 'warning', /goes on taking writes .* longer than 60 s is lost/);
+    assertCheck(await of({ ack: 'replicated' }), 'ok', /confirms nothing with ack: replicated/);
+    await set(master, 'repl-backlog-size 1mb');
+    assertCheck(named(await checksOf(url), 'redis backlog', master.address), 'warning', /copies everything anew/);
+  });
+  await t.test('one names another master', async () => {
+    await third.call('SENTINEL', 'REMOVE', NAME);
+    await third.call('SENTINEL', 'MONITOR', NAME, replica.host, String(replica.port), '2');
+    assertCheck(named(await checksOf(url), 'sentinel views'), 'failed', /they name different masters/);
+  });
+  await t.test('Sentinels, then the replica, then the master die', async () => {
+    await third.kill();
+    await second.kill();
+    await until('that is noticed', async () => named(await checksOf(url), 'sentinel quorum').result === 'failed');
+    const dead = await checksOf(url);
+    assertCheck(named(dead, 'sentinel', third.address), 'failed', /cannot be asked: ECONNREFUSED/);
+    assertCheck(named(dead, 'sentinel quorum'), 'failed', /NOQUORUM/);
+    assertCheck(named(dead, 'sentinels'), 'warning', /not reached by the others: 127\.0\.0\.1:\d+/);
+    await replica.kill();
+    await until('that is noticed', async () => named(await checksOf(url), 'sentinel master').result === 'failed');
+    const alone = await checksOf(url);
+    assertCheck(named(alone, 'sentinel master'), 'failed', /of 1 replicas none can take over/);
+    assertCheck(named(alone, 'redis', replica.address), 'failed', /cannot be asked: ECONNREFUSED/);
+    assertCheck(named(alone, 'redis replicas', master.address), 'failed', /nobody can take over from it/);
+    await master.kill();
+    await until('that is noticed', async () => /is down/.test(named(await checksOf(url), 'sentinel master').finding));
+    await first.kill();
+    assert.ok((await checksOf(url)).every(({ name, result }) => name === 'engine' || result === 'failed'));
+  });
+});
+
+test('one Sentinel, without a password, that names a loopback address to other machines', {
+  skip: skip || (OUTER_HOST === undefined && 'this machine has no address but loopback'),
+}, async (t) => {
+  const { sentinels } = await startGuarded(t, 1, ['bind * -::*', 'protected-mode no']);
+  const checks = await checksOf(`redis+sentinel://${OUTER_HOST}:${sentinels[0]?.port}/${NAME}`);
+  assertCheck(named(checks, 'sentinel'), 'warning', /can make any server the master/);
+  assertCheck(named(checks, 'sentinels'), 'warning', /without it there is no failover/);
+  assertCheck(named(checks, 'sentinel master'), 'failed', /look for it on itself/);
+});
