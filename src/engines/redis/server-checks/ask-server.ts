@@ -2,11 +2,10 @@
 import { createClient } from '@redis/client';
 import type { ParsedRedisUrl, RedisAddress, RedisCredentials } from '../connections/redis-url.ts';
 import { askRights, type MissingRights } from './rights.ts';
+import type { Ask } from './server-check.ts';
 
 const CONNECT_TIMEOUT_MS = 2000;
 const SILENCE_TIMEOUT_MS = 3000;
-
-export type Ask = (...command: string[]) => Promise<unknown>;
 
 export interface ServerAccess {
   readonly credentials: RedisCredentials;

@@ -4,7 +4,7 @@ import type { ServerProcess } from '../../../core/testing/redis-servers/server-p
 import { checkServers } from './check-servers.ts';
 import type { CheckedSetup, ServerCheck } from './server-check.ts';
 
-export const SETUP: CheckedSetup = {
+const SETUP: CheckedSetup = {
   ack: 'flushed',
   windowMs: 60_000,
   replicas: 1,

@@ -1,7 +1,8 @@
 /** What the nodes of a Redis Cluster say of it: is every slot served, can every master be replaced, and how long does that take. */
 import type { ParsedRedisUrl, RedisAddress } from '../connections/redis-url.ts';
-import { type Ask, askServer, infoFields, pairs, problemText, serverText } from './ask-server.ts';
+import { askServer, infoFields, pairs, problemText, serverText } from './ask-server.ts';
 import {
+  type Ask,
   type CheckedSetup,
   failed,
   isLoopback,
@@ -30,7 +31,7 @@ interface ClusterNode {
   readonly hasSlots: boolean;
 }
 
-export interface ClusterFacts {
+interface ClusterFacts {
   readonly server: string;
   /** CLUSTER INFO. */
   readonly info: Fields;
@@ -39,7 +40,7 @@ export interface ClusterFacts {
   readonly settings: Fields | null;
 }
 
-export interface ClusterReport {
+interface ClusterReport {
   readonly checks: readonly ServerCheck[];
   readonly nodes: readonly RedisAddress[];
 }
@@ -94,7 +95,7 @@ const splitAddress = (text: string): [string, string] => {
   return [text.slice(0, colon), text.slice(colon + 1)];
 };
 
-export function judgeCluster(facts: ClusterFacts, url: ParsedRedisUrl, setup: CheckedSetup): ServerCheck[] {
+function judgeCluster(facts: ClusterFacts, url: ParsedRedisUrl, setup: CheckedSetup): ServerCheck[] {
   return [
     stateCheck(facts),
     ...addressCheck(facts, url),

@@ -5,7 +5,7 @@
 import type { RedisKind } from '../connections/redis-servers.ts';
 import { catalogTag, keyOf, shardTag } from '../keys.ts';
 import { LIBRARY_CODE } from '../library/library.ts';
-import type { Ask } from './ask-server.ts';
+import type { Ask } from './server-check.ts';
 
 export interface MissingRights {
   /** As an ACL names them: `+fcall`, `~{tandem*`, `&{tandem*`. */

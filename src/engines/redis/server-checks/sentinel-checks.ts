@@ -3,8 +3,17 @@
  * `SENTINEL_FAILOVER_MS` is measured: a replica was promoted 0.3 to 0.8 s after down-after-milliseconds with redis-server 7.0.15 on one machine.
  */
 import type { ParsedRedisUrl, RedisAddress } from '../connections/redis-url.ts';
-import { type Ask, answersStrangers, askServer, pairs, problemText, serverText } from './ask-server.ts';
-import { type CheckedSetup, failed, isLoopback, judgeFailover, ok, type ServerCheck, warning } from './server-check.ts';
+import { answersStrangers, askServer, pairs, problemText, serverText } from './ask-server.ts';
+import {
+  type Ask,
+  type CheckedSetup,
+  failed,
+  isLoopback,
+  judgeFailover,
+  ok,
+  type ServerCheck,
+  warning,
+} from './server-check.ts';
 
 const SENTINEL_FAILOVER_MS = 1000;
 const SENTINELS_MIN = 3;
@@ -12,7 +21,7 @@ const FAILOVER_TIMEOUT_MS_MAX = 60_000;
 
 type Fields = ReadonlyMap<string, string>;
 
-export interface SentinelFacts {
+interface SentinelFacts {
   readonly server: string;
   readonly id: string;
   readonly master: Fields;
@@ -24,7 +33,7 @@ export interface SentinelFacts {
   readonly isOpen: boolean;
 }
 
-export interface SentinelReport {
+interface SentinelReport {
   readonly checks: readonly ServerCheck[];
   readonly master: RedisAddress | undefined;
   readonly replicas: readonly RedisAddress[];
@@ -101,7 +110,7 @@ function accessOf({ server, isOpen }: SentinelFacts): ServerCheck {
   );
 }
 
-export function judgeSentinels(all: readonly SentinelFacts[], url: ParsedRedisUrl, setup: CheckedSetup): ServerCheck[] {
+function judgeSentinels(all: readonly SentinelFacts[], url: ParsedRedisUrl, setup: CheckedSetup): ServerCheck[] {
   const [first] = all;
   if (first === undefined) return [];
   const downAfterMs = Math.max(...all.map(({ master }) => Number(master.get('down-after-milliseconds'))));

@@ -22,6 +22,9 @@ export interface CheckedSetup {
   readonly lease: { readonly ttlMs: number; readonly renewMs: number; readonly marginMs: number } | null;
 }
 
+/** One command to one server; the reply as it stands, errors rejected. */
+export type Ask = (...command: string[]) => Promise<unknown>;
+
 type Where = { readonly server?: string };
 
 export const ok = ({ server }: Where, name: string, finding: string): ServerCheck => ({
@@ -63,7 +66,7 @@ export const isLoopback = (host: string): boolean =>
   host === 'localhost' || host === '::1' || host === '[::1]' || /^127\./.test(host);
 
 /** How long a node can be without the store before it must stop what it does under a lease. */
-export const graceMs = ({ ttlMs, renewMs, marginMs }: NonNullable<CheckedSetup['lease']>): number =>
+const graceMs = ({ ttlMs, renewMs, marginMs }: NonNullable<CheckedSetup['lease']>): number =>
   ttlMs - marginMs - renewMs;
 
 /** Judges how long a failover of the servers takes by what nodes with leases can bear. */
