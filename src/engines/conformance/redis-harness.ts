@@ -1,0 +1,63 @@
+/**
+ * A member of the Redis engine is a process with connections of its own: this process, or where a case kills it, a child. The servers
+ * are started once for all cases; each case has a prefix of its own.
+ */
+import type { Engine } from '../../core/contracts/engine.ts';
+import { systemRandom } from '../../core/ports/random.ts';
+import { openRedisEngine, type RedisEngineOptions } from '../redis/redis-engine.ts';
+import type { EngineHarness, OpenHarness } from './harness.ts';
+import { openRemoteEngine, type RemoteEngine } from './remote-engine.ts';
+
+const CHILD = new URL('./redis-child.ts', import.meta.url);
+
+/** `urlOf` is asked when the first case begins: the servers may be started then. */
+export function redisHarness(urlOf: () => string): OpenHarness {
+  return async ({ members, mayDie }) => {
+    const url = new Prefixed(urlOf());
+    const engines = new Map<number, Engine>();
+    const remotes = new Map<number, RemoteEngine>();
+    const open = async (member: number): Promise<Engine> => {
+      const options: RedisEngineOptions = {
+        url: url.text,
+        ...{ slot: member, slots: members, memberName: `member-${member}`, sessionMs: 1000 },
+      };
+      if (mayDie) {
+        const remote = await openRemoteEngine(CHILD, [JSON.stringify(options)]);
+        remotes.set(member, remote);
+        return remote;
+      }
+      const engine = await openRedisEngine(options);
+      engines.set(member, engine);
+      return engine;
+    };
+    const harness: EngineHarness = {
+      open,
+      async reopen(member) {
+        await engines.get(member)?.close();
+        return open(member);
+      },
+      async kill(member) {
+        await remotes.get(member)?.kill();
+      },
+      async suspend(member) {
+        remotes.get(member)?.suspend();
+      },
+      async resume(member) {
+        remotes.get(member)?.resume();
+      },
+      async dispose() {
+        for (const engine of engines.values()) await engine.close();
+        for (const remote of remotes.values()) await remote.kill();
+      },
+    };
+    return harness;
+  };
+}
+
+class Prefixed {
+  readonly text: string;
+
+  constructor(url: string) {
+    this.text = `${url}${url.includes('?') ? '&' : '?'}prefix=case-${systemRandom.id(6)}`;
+  }
+}
