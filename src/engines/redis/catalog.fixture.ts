@@ -93,6 +93,7 @@ export async function startCatalogServer(t: TestContext, isManual = false): Prom
       if (now !== null) await client.set(NOW_KEY, now);
       for (const { key: name, value } of snapshot ?? []) await client.sendCommand(['RESTORE', name, '0', value]);
       if (snapshot !== undefined) await client.hSet(key('shard'), 'incarnation', 'another');
+      await new CatalogShard(client, calls).call('committed', [key('none')], []);
       for (const shard of shards) shard.reconnected();
     },
     makeTopic: async (name, partitions) => {

@@ -183,19 +183,16 @@ export class RedisMembership implements Membership {
   #call(isJoin: boolean, given: readonly string[], held: string): Promise<Answer> {
     const { catalog, topic, id, name, sessionMs, seenTerms, ownTerm } = this.#options;
     const { version, history } = this.#known;
-    return catalog.call(
-      'sync_group',
-      [...this.#keys, catalog.key('topics'), catalog.key('claims'), catalog.key('term')],
-      [
-        ...[String(ownTerm()), topic, id, name, String(Math.round(sessionMs)), isJoin ? '1' : '0'],
-        ...[String(seenTerms.highest), history, version, given.join(' '), held],
-      ],
-    );
+    return catalog.call('sync_group', this.#keys, [
+      ...[String(ownTerm()), topic, id, name, String(Math.round(sessionMs)), isJoin ? '1' : '0'],
+      ...[String(seenTerms.highest), history, version, given.join(' '), held],
+    ]);
   }
 
   get #keys(): string[] {
     const { catalog } = this.#options;
-    return [catalog.key(`group:${this.key}`), catalog.key(`members:${this.key}`)];
+    const names = [`group:${this.key}`, `members:${this.key}`, 'topics', 'claims', 'term'];
+    return names.map((name) => catalog.key(name));
   }
 
   // -------------------------------------------------------------- what it has

@@ -108,7 +108,7 @@ test('a release after a failover counts at once', async (t) => {
 
 test('terms rise over failovers that lost some', async (t) => {
   const { server, a, b, pass } = await start(t);
-  let highest = 0;
+  let highest = termOf(await b.leases.acquire('x', 'b/1', TTL_MS));
   for (let round = 0; round < 6; round++) {
     const before = await server.snapshot();
     const grant = await a.leases.acquire(`x${round}`, 'a/1', TTL_MS);
