@@ -15,7 +15,12 @@ import type { Logger, MetricSample } from '../../core/contracts/telemetry.ts';
 import { TandemError } from '../../core/errors.ts';
 import { type Clock, delay } from '../../core/ports/clock.ts';
 import type { Random } from '../../core/ports/random.ts';
-import type { ConnectRedis, RedisConnection, RedisEndpoint } from '../../core/ports/redis-connection.ts';
+import {
+  type ConnectRedis,
+  type RedisConnection,
+  type RedisEndpoint,
+  RedisProblem,
+} from '../../core/ports/redis-connection.ts';
 import {
   type AttachOptions,
   type ListEnd,
@@ -50,7 +55,7 @@ export interface RedisListSourceOptions {
 }
 
 const BACKOFF_MS = 100;
-const BACKOFF_MS_MAX = 5000;
+const BACKOFF_MS_MAX = 2000;
 /** Between looks for what dead takers have left; each waits up to half as long again. */
 const LOOK_MS = 5000;
 const HELD_HINT =
@@ -142,7 +147,7 @@ class RedisListSource implements SourceListener {
       let mode: AttachOptions['mode'] = 'own';
       while (!this.#isStopping) {
         const end = await this.#takeAs(this.#options.taker, mode, '', connection);
-        if (end === 'held') throw new TandemError('TANDEM_OWNER_UNAVAILABLE', { detail: HELD_HINT });
+        if (end === 'held') throw new RedisProblem(HELD_HINT);
         mode = 'renew';
       }
     } finally {
