@@ -1,6 +1,8 @@
 /** One connection to one server, for questions: short time limits, no second try, no answer ever taken from another server. */
-import { createClient } from '@redis/client';
+import { createClient, RESP_TYPES } from '@redis/client';
+import type { RedisReply } from '../connections/redis-servers.ts';
 import type { ParsedRedisUrl, RedisAddress, RedisCredentials } from '../connections/redis-url.ts';
+import { parseInfo } from '../connections/server-facts.ts';
 import { askRights, type MissingRights } from './rights.ts';
 import type { Ask } from './server-check.ts';
 
@@ -55,7 +57,9 @@ export async function askServer<T>(
   client.on('error', () => {});
   await client.connect();
   try {
-    return await question((...command) => client.sendCommand(command));
+    return await question((...command) =>
+      client.sendCommand<RedisReply>(command, { typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } }),
+    );
   } finally {
     client.destroy();
   }
@@ -65,7 +69,7 @@ export async function askServer<T>(
 export async function askDataServer(address: RedisAddress, url: ParsedRedisUrl): Promise<DataServerFacts> {
   const { isTls, credentials, prefix, kind } = url;
   const facts = await askServer(address, { credentials, isTls }, async (ask) => ({
-    info: infoFields(String(await ask('INFO'))),
+    info: parseInfo(await ask('INFO')),
     settings: await ask('CONFIG', 'GET', '*').then(pairs, () => null),
     missingRights: await askRights(ask, prefix, kind),
   }));
@@ -80,16 +84,6 @@ export function answersStrangers(address: RedisAddress, isTls: boolean): Promise
     () => true,
     () => false,
   );
-}
-
-/** The lines `name:value` of INFO and CLUSTER INFO. */
-export function infoFields(text: string): Map<string, string> {
-  const fields = new Map<string, string>();
-  for (const line of text.split(/\r?\n/)) {
-    const colon = line.indexOf(':');
-    if (colon > 0 && !line.startsWith('#')) fields.set(line.slice(0, colon), line.slice(colon + 1));
-  }
-  return fields;
 }
 
 /** An array name, value, name, value, … */

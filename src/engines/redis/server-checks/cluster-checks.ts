@@ -1,6 +1,7 @@
 /** What the nodes of a Redis Cluster say of it: is every slot served, can every master be replaced, and how long does that take. */
 import type { ParsedRedisUrl, RedisAddress } from '../connections/redis-url.ts';
-import { askServer, infoFields, pairs, problemText, serverText } from './ask-server.ts';
+import { parseInfo } from '../connections/server-facts.ts';
+import { askServer, pairs, problemText, serverText } from './ask-server.ts';
 import {
   type Ask,
   type CheckedSetup,
@@ -67,7 +68,7 @@ export async function checkCluster(url: ParsedRedisUrl, setup: CheckedSetup): Pr
 function askCluster(address: RedisAddress, { isTls, credentials }: ParsedRedisUrl): Promise<ClusterFacts> {
   return askServer(address, { isTls, credentials }, async (ask: Ask) => ({
     server: serverText(address),
-    info: infoFields(String(await ask('CLUSTER', 'INFO'))),
+    info: parseInfo(await ask('CLUSTER', 'INFO')),
     nodes: nodesOf(String(await ask('CLUSTER', 'NODES')), address.host),
     settings: await ask('CONFIG', 'GET', 'cluster-*').then(pairs, () => null),
   }));

@@ -1,4 +1,5 @@
 /** What `tandem doctor` says about the servers, and the setup that it is said for. */
+import type { RedisReply } from '../connections/redis-servers.ts';
 
 export interface ServerCheck {
   readonly name: string;
@@ -23,7 +24,7 @@ export interface CheckedSetup {
 }
 
 /** One command to one server; the reply as it stands, errors rejected. */
-export type Ask = (...command: string[]) => Promise<unknown>;
+export type Ask = (...command: string[]) => Promise<RedisReply>;
 
 type Where = { readonly server?: string };
 
