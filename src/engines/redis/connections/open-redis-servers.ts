@@ -1,7 +1,19 @@
+/** The servers behind a URL: one lane per hash tag, one finder of masters for all. */
 import type { Logger } from '../../../core/contracts/telemetry.ts';
 import { TandemError } from '../../../core/errors.ts';
-import type { RedisServers, RedisTimeouts, ShardPreparation } from './redis-servers.ts';
+import { hashSlot } from './hash-slot.ts';
+import type { FinderEvents, FinderSettings, MasterFinder } from './master-finder.ts';
+import {
+  DEFAULT_REDIS_TIMEOUTS,
+  type RedisKind,
+  type RedisServers,
+  type RedisShard,
+  type RedisTimeouts,
+  type ShardPreparation,
+} from './redis-servers.ts';
 import type { ParsedRedisUrl } from './redis-url.ts';
+import { ShardLane } from './shard-lane.ts';
+import { StandaloneFinder } from './standalone-finder.ts';
 
 export interface RedisServersOptions {
   readonly url: ParsedRedisUrl;
@@ -11,7 +23,85 @@ export interface RedisServersOptions {
   readonly timeouts?: Partial<RedisTimeouts>;
 }
 
-/** Connects when first used. Answers at once; servers that are away are looked for until `close`. */
-export function openRedisServers(options: RedisServersOptions): RedisServers {
-  throw new TandemError('TANDEM_INTERNAL', { detail: `not yet: ${options.url.displayUrl}` });
+/** Answers at once and begins to connect. Servers that are away, or refuse, are tried again until `close`, which the log tells. */
+export const openRedisServers = (options: RedisServersOptions): RedisServers => new ConnectedServers(options);
+
+class ConnectedServers implements RedisServers {
+  readonly kind: RedisKind;
+  readonly #options: RedisServersOptions;
+  readonly #timeouts: RedisTimeouts;
+  readonly #finder: MasterFinder;
+  readonly #lanes = new Map<string, ShardLane>();
+  #isClosed = false;
+
+  constructor(options: RedisServersOptions) {
+    const { url, logger } = options;
+    this.#options = options;
+    this.kind = url.kind;
+    this.#timeouts = { ...DEFAULT_REDIS_TIMEOUTS, ...options.timeouts };
+    const { connectTimeoutMs, suspectAfterMs, hungAfterMs } = this.#timeouts;
+    const { credentials, database, isTls } = url;
+    const access = { credentials, database, isTls, connectTimeoutMs, suspectAfterMs, hungAfterMs };
+    this.#finder = createFinder(
+      { url, access, logger },
+      {
+        onChanged: () => this.#advance(),
+        onRefused: (error) => this.#refuse(error),
+      },
+    );
+  }
+
+  shard(tag: string): RedisShard {
+    return this.#lane(tag, this.#options.prepare);
+  }
+
+  async identity(): Promise<string> {
+    // Of no shard: nothing is prepared for it.
+    const lane = this.#lane('', async () => {});
+    await lane.call(['PING']);
+    const connection = this.#finder.master(hashSlot(''));
+    if (connection === undefined)
+      throw new TandemError('TANDEM_STORE_UNREACHABLE', {
+        detail: this.#finder.trouble,
+        data: { mayBeExecuted: false },
+      });
+    return this.#finder.identity(connection);
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#finder.close();
+    for (const lane of this.#lanes.values()) lane.close();
+  }
+
+  #lane(tag: string, prepare: ShardPreparation): ShardLane {
+    const known = this.#lanes.get(tag);
+    if (known !== undefined) return known;
+    const { logger } = this.#options;
+    const { unreachableAfterMs } = this.#timeouts;
+    const slot = hashSlot(tag);
+    const lane = new ShardLane({ tag, slot, finder: this.#finder, prepare, unreachableAfterMs, logger });
+    this.#lanes.set(tag, lane);
+    if (this.#isClosed) lane.close();
+    else lane.advance();
+    return lane;
+  }
+
+  #advance(): void {
+    for (const lane of this.#lanes.values()) lane.advance();
+  }
+
+  #refuse(error: TandemError): void {
+    for (const lane of this.#lanes.values()) lane.refuse(error);
+  }
+}
+
+function createFinder(settings: FinderSettings, events: FinderEvents): MasterFinder {
+  switch (settings.url.kind) {
+    case 'standalone':
+      return new StandaloneFinder(settings, events);
+    case 'sentinel':
+    case 'cluster':
+      throw new TandemError('TANDEM_INTERNAL', { detail: `${settings.url.kind}: not yet` });
+  }
 }

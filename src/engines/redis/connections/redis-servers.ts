@@ -12,8 +12,8 @@
  */
 export type RedisArgument = string | Buffer;
 
-/** Bulk and simple strings are Buffers, integers numbers, nulls null. An error within an array is a RedisReplyError. */
-export type RedisReply = Buffer | number | null | RedisReplyError | readonly RedisReply[];
+/** Bulk and simple strings are Buffers, integers numbers, nulls null. */
+export type RedisReply = Buffer | number | null | readonly RedisReply[];
 
 /** The server answered with an error. `code` is its first word, e.g. WRONGTYPE. */
 export class RedisReplyError extends Error {
