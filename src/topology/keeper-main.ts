@@ -11,6 +11,7 @@ import type { Role } from '../core/contracts/cluster.ts';
 import type { Logger } from '../core/contracts/telemetry.ts';
 import { asTandemError, TandemError } from '../core/errors.ts';
 import { systemClock } from '../core/ports/clock.ts';
+import { giveBackMemory } from '../core/ports/memory.ts';
 import { systemRandom } from '../core/ports/random.ts';
 import { createAuthenticator } from '../sessions/permissions.ts';
 import { Keeper } from '../supervisor/keeper.ts';
@@ -155,6 +156,7 @@ class Node {
       this.#logger.info('node_starting', { version, mode: cluster.mode, workers: workers.count, data: dataFolder });
       await (cluster.mode === 'single' ? this.#startAlone() : this.#startInCluster());
       if (!this.#keeper.status.isStopping) this.#tellReady();
+      giveBackMemory();
       return await ended;
     } catch (error) {
       await this.#keeper.stop();
