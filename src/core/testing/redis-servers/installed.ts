@@ -5,7 +5,7 @@ import { delimiter, join } from 'node:path';
 /** By hand or in CI: `TANDEM_TEST_REDIS=valkey-server`. */
 export const SERVER_PROGRAM = process.env['TANDEM_TEST_REDIS'] ?? 'redis-server';
 
-export function isInstalled(program: string = SERVER_PROGRAM): boolean {
+function isInstalled(program: string): boolean {
   return (process.env['PATH'] ?? '').split(delimiter).some((folder) => {
     try {
       accessSync(join(folder, program), constants.X_OK);

@@ -38,10 +38,14 @@ export class ServerGroup {
     test?.after(() => this.stop());
   }
 
-  async startServer(port: number, config: readonly string[] = []): Promise<ServerProcess> {
+  async startServer(
+    port: number,
+    config: readonly string[] = [],
+    files: { readonly [name: string]: string } = {},
+  ): Promise<ServerProcess> {
     const { config: asked = [], password } = this.#options;
     const auth = password === undefined ? [] : [`requirepass ${password}`, `masterauth ${password}`];
-    return this.#start({ port, config: [...BASE_CONFIG, ...auth, ...config, ...asked] });
+    return this.#start({ port, config: [...BASE_CONFIG, ...auth, ...config, ...asked], files });
   }
 
   async startSentinel(port: number, config: readonly string[]): Promise<ServerProcess> {

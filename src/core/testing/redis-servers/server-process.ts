@@ -16,6 +16,8 @@ export interface ServerSpec {
   readonly port: number;
   /** Lines of redis.conf. */
   readonly config: readonly string[];
+  /** What else stands in its folder before it starts. */
+  readonly files?: { readonly [name: string]: string };
   readonly isSentinel?: boolean;
   readonly password?: string | undefined;
   readonly program?: string | undefined;
@@ -40,10 +42,11 @@ export class ServerProcess {
   /** Resolves when it answers. */
   static async start(spec: ServerSpec): Promise<ServerProcess> {
     mkdirSync(spec.folder, { recursive: true });
-    const { folder, port, config } = spec;
+    const { folder, port, config, files = {} } = spec;
     const lines = [`port ${port}`, `bind ${HOST}`, `dir ${folder}`, `logfile ${join(folder, 'log')}`, ...config];
     // Sentinels and demoted masters write into their own.
     writeFileSync(join(folder, 'server.conf'), `${lines.join('\n')}\n`);
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
     const server = new ServerProcess(spec);
     await server.#run();
     return server;
