@@ -105,10 +105,21 @@ function sentinelConfig(
 
 /** It has heard of each replica from the master, and has connections to the other Sentinels. */
 async function knowsAll(sentinel: ServerProcess, { replicaPorts, sentinelPorts }: Place): Promise<boolean> {
-  const quorum = String(await sentinel.call('SENTINEL', 'CKQUORUM', MASTER_NAME).catch(() => ''));
-  const replicas = (await sentinel.call('SENTINEL', 'REPLICAS', MASTER_NAME)) as readonly (readonly string[])[];
-  const isLinked = (fields: readonly string[]): boolean => fields[fields.indexOf('master-link-status') + 1] === 'ok';
-  return quorum.startsWith(`OK ${sentinelPorts.length} `) && replicas.filter(isLinked).length === replicaPorts.length;
+  const replicas = await listOf(sentinel, 'REPLICAS');
+  const others = await listOf(sentinel, 'SENTINELS');
+  const isLinked = (fields: ReadonlyMap<string, string>): boolean =>
+    fields.get('flags') === 'slave' && fields.get('master-link-status') === 'ok';
+  return (
+    replicas.filter(isLinked).length === replicaPorts.length &&
+    others.filter((fields) => fields.get('flags') === 'sentinel').length === sentinelPorts.length - 1
+  );
+}
+
+async function listOf(sentinel: ServerProcess, what: string): Promise<ReadonlyMap<string, string>[]> {
+  const reply = (await sentinel.call('SENTINEL', what, MASTER_NAME)) as readonly (readonly string[])[];
+  return reply.map(
+    (texts) => new Map(texts.flatMap((name, at) => (at % 2 === 0 ? [[name, texts[at + 1] ?? '']] : []))),
+  );
 }
 
 async function namedMaster(
