@@ -25,7 +25,7 @@ import { bindAdmin } from './admin-address.ts';
 import { AdminView } from './admin-view.ts';
 import { AgentCheck } from './agent-check.ts';
 import { clusterTimers } from './cluster-timers.ts';
-import { ENGINES } from './engine-table.ts';
+import { ENGINES, servesAlone } from './engine-table.ts';
 import { housekeeping } from './housekeeping.ts';
 import { KeeperDuties } from './keeper-duties.ts';
 import { checkReload, planOf } from './keeper-plan.ts';
@@ -133,7 +133,7 @@ class Node {
       },
       timers,
       leaseName: 'active',
-      isAlone: config.cluster.mode === 'single',
+      isAlone: servesAlone(config),
     });
     const elector = this.#elector;
     this.#health = new NodeHealth({ keeper, elector, store, logger });
@@ -154,7 +154,7 @@ class Node {
     try {
       const { cluster, workers, dataFolder } = config;
       this.#logger.info('node_starting', { version, mode: cluster.mode, workers: workers.count, data: dataFolder });
-      await (cluster.mode === 'single' ? this.#startAlone() : this.#startInCluster());
+      await (servesAlone(this.#options.config) ? this.#startAlone() : this.#startInCluster());
       if (!this.#keeper.status.isStopping) this.#tellReady();
       giveBackMemory();
       return await ended;
@@ -205,7 +205,7 @@ class Node {
   /** Every address that cannot be bound is named at once. */
   async #bindIfAlone(): Promise<void> {
     const { config } = this.#options;
-    if (config.cluster.mode !== 'single' || this.#adminPort !== undefined) return;
+    if (!servesAlone(config) || this.#adminPort !== undefined) return;
     const binding = [this.#keeper.bind(), bindAdmin(this.#admin, config), this.#agent.bind()] as const;
     const all = await Promise.allSettled(binding);
     const [, listening] = all;

@@ -2,12 +2,13 @@
 import type { ListenConfig, TandemConfig } from '../config/tandem-config.ts';
 import { TandemError } from '../core/errors.ts';
 import type { KeeperPlan } from '../supervisor/plan.ts';
+import { hasFronts } from './engine-table.ts';
 
 export function planOf(config: TandemConfig): KeeperPlan {
   const listen = config.listen.map(({ protocol, host, port, url }: ListenConfig) => {
     return { transport: protocol === 'udp' ? 'datagram' : 'stream', host, port, url } as const;
   });
-  return { hasFronts: config.cluster.mode === 'active-active', listen, workers: config.workers, config };
+  return { hasFronts: hasFronts(config), listen, workers: config.workers, config };
 }
 
 /** What the keeper itself runs with cannot change while it runs. Errors: TANDEM_CONFIG_INVALID naming every such change. */

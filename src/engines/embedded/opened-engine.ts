@@ -30,6 +30,8 @@ export const CAPABILITIES: EngineCapabilities = {
 };
 
 export interface EmbeddedEngine extends SpoolLog, MetricSource {
+  /** Names the store for as long as its state database lives; another one has another name. */
+  readonly storeId: string;
   /** Applies retention now and deletes what it can; resolves when done. Never rejects. */
   applyRetention(): Promise<void>;
   /** Compacts now what is worth it, at its pace; resolves when done. Never rejects. */
@@ -106,6 +108,10 @@ export class OpenedEngine implements EmbeddedEngine {
 
   async claim(term: number): Promise<void> {
     this.#foundation.state.claim(term);
+  }
+
+  get storeId(): string {
+    return this.#foundation.state.storeId;
   }
 
   get ownBytes(): number {
