@@ -1,5 +1,6 @@
 /**
  * `npm run bench [-- name ...]`: runs the benches (all by default), prints a table and writes bench/results/latest.json.
+ * `--rounds 200/100`: of `redis-failover`, so many failovers of Sentinel and of Cluster.
  * Nothing is judged by wall-clock in the tests; here bounds are only reported, and `--strict` makes a missed one an error.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -13,6 +14,7 @@ import { idleBench } from './idle.bench.ts';
 import { ingestBench } from './ingest.bench.ts';
 import { type Bench, type Measure, tableOf } from './measure.ts';
 import { redisBench } from './redis.bench.ts';
+import { redisFailoverBench } from './redis-failover.bench.ts';
 import { rolesBench } from './roles.bench.ts';
 import { startBench } from './start.bench.ts';
 import { takeoverBench } from './takeover.bench.ts';
@@ -27,6 +29,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   client: clientBench,
   idle: idleBench,
   failover: failoverBench,
+  'redis-failover': redisFailoverBench,
   takeover: takeoverBench,
   roles: rolesBench,
   start: startBench,

@@ -2,9 +2,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { missingRedis } from '../src/core/testing/redis-servers/installed.ts';
+import { Ledger } from './redis/failover/ledger.ts';
+import { runSeries } from './redis/failover/series.ts';
 import { loadRedis } from './redis/ingest.ts';
 
 const skip = missingRedis();
+const QUICK = {
+  rounds: 1,
+  seed: 1,
+  recordsPerSecond: 100,
+  calmMs: 200,
+  detection: { downAfterMs: 300, nodeTimeoutMs: 300 },
+};
 const SHAPE = { connections: 3, inFlight: 4, recordBytes: 200, seconds: 0.2, warmUpSeconds: 0.05, rounds: 1 };
 
 test('the ingest load drives plain XADD', { skip }, async () => {
@@ -12,3 +21,21 @@ test('the ingest load drives plain XADD', { skip }, async () => {
   assert.ok(answered > 0);
   assert.ok(toMs - fromMs >= 199);
 });
+
+test('the ledger counts what is lost, repeated and out of order, each for itself', () => {
+  const ledger = new Ledger(Uint8Array.of(1, 1, 0, 1, 1));
+  for (const sequence of [1, 4, 2, 4, 4]) ledger.take(sequence);
+  assert.deepEqual(ledger.verdict(), { acked: 4, lost: 1, duplicated: 2, outOfOrder: 1 });
+  assert.throws(() => ledger.take(6), /never sent/);
+});
+
+for (const kind of ['sentinel', 'cluster'] as const)
+  test(`a failover of Redis ${kind} under the load of plain clients`, { skip }, async () => {
+    const lanes = { tandem: 0, plain: 2, wait: 2 };
+    const { promotedMs, verdicts } = await runSeries(() => {}, { ...QUICK, kind, lanes });
+    assert.equal(promotedMs.length, 1);
+    for (const { acked, duplicated } of [...verdicts.plain, ...verdicts.wait]) {
+      assert.ok(acked > 0);
+      assert.equal(duplicated, 0);
+    }
+  });
