@@ -159,7 +159,7 @@ export class MemoryStore {
 
   /** All topics and records as they are now. */
   copy(): MemoryCopy {
-    const partitions = [...this.#partitions].map(([key, partition]) => [key, partition.copy('')] as const);
+    const partitions = [...this.#partitions].map(([key, partition]) => [key, partition.copy(partition.epoch)] as const);
     return { topics: new Map(this.#topics), partitions: new Map(partitions) };
   }
 
@@ -168,11 +168,17 @@ export class MemoryStore {
    * without a copy all is. Topics that were made since are unknown.
    */
   failOverTo(copy: MemoryCopy = { topics: new Map(), partitions: new Map() }): void {
-    this.#topics = new Map(copy.topics);
-    const partitions = [...copy.partitions].map(
-      ([key, partition]) => [key, partition.copy(this.#random.id(EPOCH_BYTES))] as const,
-    );
-    this.#partitions = new Map(partitions);
+    this.#take(copy, () => this.#random.id(EPOCH_BYTES));
+  }
+
+  /** For the same: somebody has put a copy of the folder in its place, and nothing tells. */
+  putBack(copy: MemoryCopy): void {
+    this.#take(copy, ({ epoch }) => epoch);
+  }
+
+  #take({ topics, partitions }: MemoryCopy, epochOf: (partition: MemoryPartition) => string): void {
+    this.#topics = new Map(topics);
+    this.#partitions = new Map([...partitions].map(([key, partition]) => [key, partition.copy(epochOf(partition))]));
     for (const watchers of this.#watchers.values()) for (const watcher of watchers) watcher();
   }
 

@@ -16,7 +16,7 @@
  */
 import type { AppendResult, Engine, PartitionState } from '../../core/contracts/engine.ts';
 import type { Logger } from '../../core/contracts/telemetry.ts';
-import { asTandemError, type TandemError } from '../../core/errors.ts';
+import { asTandemError, type ErrorCode, type TandemError } from '../../core/errors.ts';
 import { type Clock, delay } from '../../core/ports/clock.ts';
 import type { TopicPartition } from '../../core/record.ts';
 import type { StoredBatch } from '../../core/record-set.ts';
@@ -28,6 +28,13 @@ const READ_BYTES = 256 * 1024;
 /** After a rejection that is no outage, again and again. */
 const RETRY_MS = 50;
 const RETRY_MS_MAX = 5000;
+
+/** Rejections of an engine that answers. */
+const ANSWERS: ReadonlySet<ErrorCode> = new Set([
+  'TANDEM_ORIGIN_GAP',
+  'TANDEM_TOPIC_UNKNOWN',
+  'TANDEM_PARTITION_UNKNOWN',
+]);
 
 /** Of all partitions of a spool. */
 export interface SpoolCounters {
@@ -201,9 +208,9 @@ export class PartitionForwarder {
     while (this.#inFlight > 0 && !signal.aborted) await this.#nextAnswer();
     if (!link.isAway && this.#failures > 1)
       await delay(clock, Math.min(RETRY_MS * 2 ** (this.#failures - 2), RETRY_MS_MAX), signal);
+    const state = await local.store.state(this.place);
     await link.up();
     if (signal.aborted) return;
-    const state = await local.store.state(this.place);
     try {
       await bringTopic(this.place.topic);
       const stored = await this.#findOrigin(state);
@@ -333,16 +340,15 @@ export class PartitionForwarder {
     this.#needsSync = true;
     if (this.#stopped.signal.aborted) return;
     this.#failures++;
-    if (code === 'TANDEM_ORIGIN_GAP') {
-      logger.warn('spool_origin_gap', { ...this.place, problem: error.message });
-    } else if (code === 'TANDEM_TOPIC_UNKNOWN' || code === 'TANDEM_PARTITION_UNKNOWN') {
-      forgetTopic(this.place.topic);
-    } else if (error.retryable) {
+    if (error.retryable && !ANSWERS.has(code)) {
       link.failed(error, (hint) => remote.store.watch(this.place, hint));
-    } else {
-      logger.error('spool_batch_refused', { ...this.place, code, problem: error.message, fromOffset: this.#confirmed });
-      link.succeeded();
+      return;
     }
+    link.succeeded();
+    if (code === 'TANDEM_ORIGIN_GAP') logger.warn('spool_origin_gap', { ...this.place, problem: error.message });
+    else if (code === 'TANDEM_TOPIC_UNKNOWN' || code === 'TANDEM_PARTITION_UNKNOWN') forgetTopic(this.place.topic);
+    else
+      logger.error('spool_batch_refused', { ...this.place, code, problem: error.message, fromOffset: this.#confirmed });
   }
 
   /** The local log could not be read. What is damaged is passed over, and counted. */

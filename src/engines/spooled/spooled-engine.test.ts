@@ -3,10 +3,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { until } from '../../core/testing/until.ts';
 import { guardEngine } from '../guarded-engine.ts';
-import { append, metric, openStage, PLACE, TOPIC, texts, textsIn } from './testing/spool-fixture.ts';
+import { append, forwarded, metric, openStage, PLACE, TOPIC, texts, textsIn } from './testing/spool-fixture.ts';
 
 test('an append is answered without a place, and is at the engine soon, in order, with its producer', async (t) => {
-  const { spool, remoteStore, remote } = await openStage(t);
+  const stage = await openStage(t);
+  const { spool, remoteStore, remote } = stage;
   const engine = guardEngine(spool);
   assert.equal(engine.capabilities.ack, 'flushed');
   await engine.topics.ensure(TOPIC);
@@ -24,7 +25,7 @@ test('an append is answered without a place, and is at the engine soon, in order
   const { batches, epoch } = await engine.store.read(PLACE, { epoch: '', offset: 0 }, 1000);
   assert.equal(batches.length, 3);
   assert.equal((await engine.store.state(PLACE)).epoch, epoch);
-  await until('all is confirmed', () => metric(spool, 'records') === 0);
+  await forwarded(stage);
   assert.equal(metric(spool, 'forwarded_total'), 6);
   assert.equal(metric(spool, 'oldest_seconds'), 0);
 });
@@ -67,7 +68,9 @@ test('what a client has sent to two nodes is stored once, whichever forwards fir
   await append(there.spool, texts('x', 4, 3), { id: 'p', sequence: 3 });
   await append(here.spool, texts('x', 3, 6), { id: 'p', sequence: 6 });
   here.remote.faults.release();
-  for (const { spool } of [here, there]) await until('all is confirmed', () => metric(spool, 'records') === 0);
+  await until('all is there', () => textsIn(here.remoteStore).length === 8);
+  await here.spool.close();
+  await there.spool.close();
   const stored = textsIn(here.remoteStore);
   assert.deepEqual(stored.toSorted(), texts('x', 8, 1));
 });
@@ -104,7 +107,8 @@ test('close forwards what is there; nothing works after it', async (t) => {
 });
 
 test('one batch after the other of many partitions is on its way, within the bound', async (t) => {
-  const { spool, remote, remoteStore } = await openStage(t, { inFlightBytesMax: 4000 });
+  const stage = await openStage(t, { inFlightBytesMax: 4000 });
+  const { spool, remote, remoteStore } = stage;
   await spool.topics.ensure({ ...TOPIC, partitions: 8 });
   remote.faults.hold();
   const value = 'v'.repeat(500);
@@ -116,7 +120,7 @@ test('one batch after the other of many partitions is on its way, within the bou
   // One reading of each partition may be above the bound.
   assert.ok((metric(spool, 'in_flight_bytes') as number) <= 4000 + 256 * 1024);
   remote.faults.release();
-  await until('all is forwarded', () => metric(spool, 'records') === 0);
+  await forwarded(stage);
   for (let partition = 0; partition < 8; partition++) {
     const numbers = textsIn(remoteStore, { topic: 't', partition }).map((text) => Number(text.slice(500)));
     assert.deepEqual(

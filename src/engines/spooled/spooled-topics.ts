@@ -153,9 +153,9 @@ export class SpooledTopics implements TopicCatalog {
     const partitions = local.peek(name)?.partitions ?? wanted?.partitions ?? 1;
     if (wanted === undefined && (this.#brought.get(name) ?? 0) >= partitions) return;
     // Retention is the operator's where the topic exists.
-    const found = wanted ?? (await remote.find(name)) ?? { name, partitions, ...retentionOf(name) };
-    const made = await remote.ensure({ ...found, partitions: Math.max(found.partitions, partitions) });
-    await this.#made(wanted, made);
+    const unknown = { name, partitions, ...retentionOf(name) };
+    const topic = wanted ?? (await remote.find(name)) ?? this.#known.get(name) ?? unknown;
+    await this.#made(wanted, await remote.ensure({ ...topic, partitions: Math.max(topic.partitions, partitions) }));
   }
 
   async #made(wanted: TopicInfo | undefined, made: TopicInfo): Promise<TopicInfo> {
@@ -189,6 +189,7 @@ export class SpooledTopics implements TopicCatalog {
         const error = asTandemError(thrown);
         if (error.retryable) link.failed(error);
         else {
+          link.succeeded();
           logger.error('spool_topic_refused', { topic: name, code: error.code, problem: error.message });
           this.#wanted.delete(name);
         }
