@@ -34,13 +34,17 @@ export interface Taker {
 export type TakerOptions = Partial<RedisListSourceOptions> & { readonly limits?: { readonly ingestBytesMax?: number } };
 
 export class ListBench {
-  readonly server: ServerProcess;
+  server: ServerProcess;
   shared: MemoryStore = newStore();
   readonly logged: { readonly event: string; readonly fields: LogFields }[] = [];
   readonly takers: Taker[] = [];
 
   static async open(t: TestContext, config: readonly string[] = [], password?: string): Promise<ListBench> {
     const { server } = await startRedis(t, { config, ...(password === undefined ? {} : { password }) });
+    return ListBench.over(t, server);
+  }
+
+  static over(t: TestContext, server: ServerProcess): ListBench {
     const bench = new ListBench(server);
     t.after(() => bench.killAll());
     return bench;
