@@ -81,9 +81,9 @@ export class Retention {
     let cursor = this.#cursors.get(partition) ?? '0';
     for (let calls = 0; calls < FORGET_CALLS_PER_TURN && !this.#isClosed; calls++) {
       const args = [term.text, String(oldestMs), String(limits.producersPerPartitionMax), cursor];
-      const [, next] = await partition.shard.call('forget_producers', [partition.key('producers')], args);
+      const [, next, excess] = await partition.shard.call('forget_producers', [partition.key('producers')], args);
       cursor = String(next);
-      if (cursor === '0') break;
+      if (cursor === '0' && excess === 0) break;
     }
     if (cursor === '0') this.#cursors.delete(partition);
     else this.#cursors.set(partition, cursor);

@@ -54,12 +54,7 @@ export class Shards {
   /** For openRedisServers. */
   async prepare(tag: string, call: RedisShard['call'], server: PreparedServer): Promise<void> {
     this.#configEpochs.set(tag, server.configEpoch);
-    try {
-      await this.#shard(tag).prepare(call);
-    } catch (error) {
-      this.#options.logger.warn('redis_shard_not_prepared', { tag, error: String(error) });
-      throw error;
-    }
+    await this.#shard(tag).prepare(call);
   }
 
   #shard(tag: string): LibraryShard {

@@ -134,12 +134,11 @@ end
 
 -- Forgets producers that were not seen for long; looks at some of them at a time.
 -- KEYS shard, producers  ARGV history, own term, not seen since (ms), producers at most, cursor of the last call or 0
--- Answers 'OK', next cursor (0: once around), how many were forgotten.
+-- Answers 'OK', next cursor (0: once around), how many there are too many.
 local function forget_producers(keys, args)
   local shard, refusal = enter(keys, args)
   refusal = refusal or fence(args[2], shard.claimed)
   if refusal then return refusal end
-  local forgotten = 0
   local oldest = tonumber(args[3])
   local cursor, values = unpack(redis.call('HSCAN', keys[2], args[5], 'COUNT', 200))
   local seen = {}
@@ -147,18 +146,18 @@ local function forget_producers(keys, args)
     local _, ms = struct.unpack('>dd', values[i + 1])
     if ms < oldest then
       redis.call('HDEL', keys[2], values[i])
-      forgotten = forgotten + 1
     else
       seen[#seen + 1] = {ms, values[i]}
     end
   end
-  local excess = math.min(redis.call('HLEN', keys[2]) - tonumber(args[4]), math.ceil(#seen / 2))
-  if excess > 0 then
+  local excess = math.max(0, redis.call('HLEN', keys[2]) - tonumber(args[4]))
+  -- Of those looked at, the half that was not seen for longest.
+  local dropped = math.min(excess, math.ceil(#seen / 2))
+  if dropped > 0 then
     table.sort(seen, function(a, b) return a[1] < b[1] end)
-    for i = 1, excess do redis.call('HDEL', keys[2], seen[i][2]) end
-    forgotten = forgotten + excess
+    for i = 1, dropped do redis.call('HDEL', keys[2], seen[i][2]) end
   end
-  return {'OK', cursor, forgotten}
+  return {'OK', cursor, excess - dropped}
 end
 
 register('last_sequence', last_sequence, 'allow-oom')
