@@ -5,12 +5,17 @@ import { type TestContext, test } from 'node:test';
 import { missingRedis } from '../core/testing/redis-servers/installed.ts';
 import type { ServerProcess } from '../core/testing/redis-servers/server-process.ts';
 import { startRedis } from '../core/testing/redis-servers/start-redis.ts';
-import { freePort, makeFolder, TestNode, until } from './testing/test-node.ts';
+import { until as untilTrue } from '../core/testing/until.ts';
+import { freePort, makeFolder, TestNode } from './testing/test-node.ts';
 
 const skip = missingRedis();
 const QUEUE = 'message_queue';
 const TOPIC = 'messages';
 const BOUND_MS = 30_000;
+
+async function until<T>(what: string, condition: () => T | Promise<T>, boundMs = BOUND_MS): Promise<NonNullable<T>> {
+  return (await untilTrue(what, condition, boundMs)) ?? assert.fail(what);
+}
 
 const sourceOf = (server: ServerProcess): string => `redis-list://${server.address}/${QUEUE}?topic=${TOPIC}`;
 const numbered = (from: number, count: number): string[] =>
@@ -59,28 +64,20 @@ async function readAll(http: string, topic: string): Promise<string[][] | undefi
 const linesOf = (text: string): string[] => text.split('\n').filter((line) => line !== '');
 
 async function untilStored(http: string, items: readonly string[]): Promise<string[][]> {
-  const stored = await until(
-    `${items.length} items are stored`,
-    async () => {
-      const partitions = await readAll(http, TOPIC);
-      return partitions !== undefined && partitions.flat().length >= items.length ? partitions : undefined;
-    },
-    BOUND_MS,
-  );
+  const stored = await until(`${items.length} items are stored`, async () => {
+    const partitions = await readAll(http, TOPIC);
+    return partitions !== undefined && partitions.flat().length >= items.length ? partitions : undefined;
+  });
   assert.deepEqual(stored.flat().toSorted(), [...items].toSorted());
   return stored;
 }
 
 /** Nothing is left to be stored by anybody. */
 async function untilEmptied(server: ServerProcess): Promise<void> {
-  await until(
-    'the lists are empty',
-    async () => {
-      const keys = (await server.call('KEYS', `${QUEUE}*`)) as string[];
-      return keys.every((key) => key !== QUEUE && !/\/\d$/.test(key));
-    },
-    BOUND_MS,
-  );
+  await until('the lists are empty', async () => {
+    const keys = (await server.call('KEYS', `${QUEUE}*`)) as string[];
+    return keys.every((key) => key !== QUEUE && !/\/\d$/.test(key));
+  });
 }
 
 test('LPUSH message_queue: a WebSocket and an SSE subscriber get it', { skip }, async (t) => {
@@ -110,7 +107,7 @@ test('kill -9 of workers and of the node, Redis restarted in between: every item
   const pushing = (async () => {
     for (let at = 0; at < items.length; at += 2000) {
       await until('Redis takes it', () => push(server, items.slice(at, at + 2000)).then(() => true));
-      await until('not too far ahead', async () => Number(await server.call('LLEN', QUEUE)) < 6000, BOUND_MS);
+      await until('not too far ahead', async () => Number(await server.call('LLEN', QUEUE)) < 6000);
     }
   })();
   for (let round = 0; round < 3; round++) {
