@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { gateProblems, SUPPORTED_ENGINES } from './gate.ts';
 import type { Law } from './law.ts';
 import { LAWS } from './laws/index.ts';
-import { currentCommit, type Manifest, ManifestRecorder, type SkippedCase } from './manifest.ts';
+import { type Manifest, ManifestRecorder, type SkippedCase } from './manifest.ts';
 
 const run = async (): Promise<void> => {};
 const laws: readonly Law[] = [
@@ -60,6 +60,7 @@ const ESCAPES: { readonly [problem: string]: Partial<Manifest> } = {
   'the manifest is of other': { engine: 'other' },
   'the live engine said it is "mock 1"': { identity: 'mock 1' },
   'the manifest is of commit c0, not c1; run the tests again': { commit: 'c0' },
+  'the live engine said it is "ember 1"': { identity: 'ember 1' },
   'nothing was executed': { executed: 0 },
   'failed: order: plain': { failed: [{ law: 'order', case: 'plain' }] },
   'did not run: order: plain': { laws: {} },
@@ -77,6 +78,16 @@ for (const [problem, change] of Object.entries(ESCAPES))
   test(`the gate is shut: ${problem}`, (t) => {
     assert.deepEqual(check(folderWith(t, { e: { ...good, ...change } })), [`e: ${problem}`]);
   });
+
+test('a form of an engine is another engine', (t) => {
+  const manifest = { ...good, engine: 'redis-cluster', identity: 'redis 7.0.15 sentinel' };
+  const folder = folderWith(t, { 'redis-cluster': manifest });
+  assert.deepEqual(gateProblems({ folder, engines: ['redis-cluster'], laws, commit: 'c1' }), [
+    'redis-cluster: the live engine said it is "redis 7.0.15 sentinel"',
+  ]);
+  const valkey = folderWith(t, { 'redis-cluster': { ...manifest, identity: 'valkey 8.0.1 cluster (3 masters)' } });
+  assert.deepEqual(gateProblems({ folder: valkey, engines: ['redis-cluster'], laws, commit: 'c1' }), []);
+});
 
 test('the gate is shut without a manifest', (t) => {
   assert.deepEqual(check(folderWith(t, {})), ['e: no manifest; its conformance tests did not run']);
@@ -97,7 +108,9 @@ test('as a script it says so by its exit code', (t) => {
 /** As after a run in which every case of the suite passed. */
 function recordAll(engine: string): ManifestRecorder {
   const recorder = new ManifestRecorder(engine);
-  recorder.identify(`${engine} ${currentCommit() ?? ''}`, { ...good.capabilities, isDurable: true });
+  // As live engines call themselves: `memory 1`, `redis 7.0.15 sentinel`.
+  const [product, ...form] = engine.split('-');
+  recorder.identify([product, '1', ...form].join(' '), { ...good.capabilities, isDurable: true });
   for (const law of LAWS) for (const lawCase of law.cases) recorder.executed(law, lawCase);
   return recorder;
 }

@@ -2,16 +2,45 @@
  * A member of the Redis engine is a process with connections of its own: this process, or where a case kills it, a child. The servers
  * are started once for all cases; each case has a prefix of its own.
  */
+import { after, before, test } from 'node:test';
 import type { Engine } from '../../core/contracts/engine.ts';
 import { systemRandom } from '../../core/ports/random.ts';
+import { missingRedis } from '../../core/testing/redis-servers/installed.ts';
 import { openRedisEngine, type RedisEngineOptions } from '../redis/redis-engine.ts';
 import type { EngineHarness, OpenHarness } from './harness.ts';
 import { openRemoteEngine, type RemoteEngine } from './remote-engine.ts';
+import { runConformance } from './run-conformance.ts';
 
 const CHILD = new URL('./redis-child.ts', import.meta.url);
 
+export interface StartedServers {
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+/** The suite on servers that are started for it. */
+export function runRedisConformance(
+  form: 'standalone' | 'sentinel' | 'cluster',
+  start: () => Promise<StartedServers>,
+): void {
+  const missing = missingRedis();
+  if (missing !== false) {
+    test(`conformance of redis-${form}`, { skip: missing });
+    return;
+  }
+  let servers: StartedServers | undefined;
+  before(async () => {
+    servers = await start();
+  });
+  after(() => servers?.stop());
+  runConformance(
+    `redis-${form}`,
+    redisHarness(() => servers?.url ?? ''),
+  );
+}
+
 /** `urlOf` is asked when the first case begins: the servers may be started then. */
-export function redisHarness(urlOf: () => string): OpenHarness {
+function redisHarness(urlOf: () => string): OpenHarness {
   return async ({ members, mayDie }) => {
     const url = new Prefixed(urlOf());
     const engines = new Map<number, Engine>();

@@ -5,7 +5,7 @@ import type { Engine } from '../../core/contracts/engine.ts';
 import { missingRedis } from '../../core/testing/redis-servers/installed.ts';
 import type { ServerProcess } from '../../core/testing/redis-servers/server-process.ts';
 import { startRedis } from '../../core/testing/redis-servers/start-redis.ts';
-import { until } from '../../core/testing/until.ts';
+import { until, untilStill } from '../../core/testing/until.ts';
 import { append, ensureTopic, openEngine, PLACE, untilServed } from './redis-engine.fixture.ts';
 
 const skip = missingRedis();
@@ -69,14 +69,7 @@ test('a reader at the end costs nothing but the slow look', { skip }, async (t) 
   const reader = follow(engine);
   await append(engine, ['x']);
   await until('it is read', () => reader.next === 1);
-  let before = -1;
-  await until('nothing is called any more', async () => {
-    const now = await callsOf(server, 'fcall');
-    await new Promise((resolve) => setTimeout(resolve, 60));
-    const isStill = now === before;
-    before = now;
-    return isStill;
-  });
+  await untilStill('nothing is called any more', () => callsOf(server, 'fcall'));
   reader.stop();
 });
 

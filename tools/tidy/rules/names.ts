@@ -14,7 +14,7 @@ const FOLDERS_BANNED = new Set([
   'shared',
   'lib',
 ]);
-const FILE_NAME = /^[a-z0-9]+(-[a-z0-9]+)*(\.(model|conformance|fixture))?(\.(test|bench))?\.ts$/;
+const FILE_NAME = /^[a-z0-9]+(-[a-z0-9]+)*(\.(model|conformance|fixture|lua))?(\.(test|bench))?\.ts$/;
 const MACHINE_PATH = /(?<![\w.])\/(work|home|root|Users|tmp\/bash_jobs)\/[\w.-]+/;
 
 export const names: Rule = (files) =>
