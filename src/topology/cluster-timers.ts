@@ -4,11 +4,12 @@ import type { ClusterConfig } from '../config/tandem-config.ts';
 
 /** A candidate tries this often even if nothing happens: the kernel tells of most deaths at once. */
 const POLL_MS = 250;
-/** Leases of these stores do not end by time. */
+/** Leases of some stores do not end by time. */
 const NEVER_MS = Number.MAX_SAFE_INTEGER;
 
-export function clusterTimers(cluster: ClusterConfig): ClusterTimers {
-  const { heartbeatTimeoutMs, minTenureMs, takeoversMax, takeoverWindowMs } = cluster;
-  const lease = { ttlMs: NEVER_MS, renewMs: NEVER_MS, marginMs: 0, pollMs: POLL_MS };
+export function clusterTimers(cluster: ClusterConfig, provesDeath: boolean): ClusterTimers {
+  const { heartbeatTimeoutMs, minTenureMs, takeoversMax, takeoverWindowMs, ttlMs, renewMs, marginMs } = cluster;
+  const times = provesDeath ? { ttlMs: NEVER_MS, renewMs: NEVER_MS, marginMs: 0 } : { ttlMs, renewMs, marginMs };
+  const lease = { ...times, pollMs: POLL_MS };
   return { ...lease, heartbeatTimeoutMs, minTenureMs, takeoversMax, takeoverWindowMs };
 }

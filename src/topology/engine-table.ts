@@ -70,7 +70,12 @@ export const ENGINES: { readonly [kind in EngineKind]: EngineEntry } = {
   },
   redis: {
     isFolder: false,
-    openNodeStore: openEmbeddedNodeStore,
+    async openNodeStore(config, logger) {
+      // Where all nodes serve, none needs a right that others could take.
+      if (servesAlone(config)) return openEmbeddedNodeStore(config, logger);
+      const { openRedisNodeStore } = await import('./redis-node-store.ts');
+      return openRedisNodeStore(config, redisOf(config), logger);
+    },
     async prepare(config) {
       const { prepareRedisEngine } = await import('./redis-engine.ts');
       return prepareRedisEngine(config, redisOf(config), endProcess);

@@ -31,6 +31,7 @@ import { KeeperDuties } from './keeper-duties.ts';
 import { checkReload, planOf } from './keeper-plan.ts';
 import { NodeHealth } from './node-health-watch.ts';
 import type { NodeStore } from './node-store.ts';
+import { ROLE_LEASE } from './role-lease.ts';
 import { readTls } from './tls-files.ts';
 
 const WORKER_SOURCE = new URL('./worker-main.ts', import.meta.url);
@@ -116,7 +117,7 @@ class Node {
       onChange: () => this.#health.update(),
       pausedConsumers: () => pauses.names,
     });
-    const timers = clusterTimers(config.cluster);
+    const timers = clusterTimers(config.cluster, provesDeath);
     const keeper = this.#keeper;
     const grant = () => this.#elector.grant;
     const onFenced = (reason: string): void => this.#elector.fenced(reason);
@@ -132,7 +133,7 @@ class Node {
         },
       },
       timers,
-      leaseName: 'active',
+      leaseName: ROLE_LEASE,
       isAlone: servesAlone(config),
     });
     const elector = this.#elector;

@@ -8,7 +8,7 @@ import type {
   UdpListenConfig,
 } from '../config/tandem-config.ts';
 import type { Authenticator } from '../core/contracts/auth.ts';
-import type { RecordStore, TopicCatalog } from '../core/contracts/engine.ts';
+import type { AckLevel, RecordStore, TopicCatalog } from '../core/contracts/engine.ts';
 import type { Health } from '../core/contracts/health.ts';
 import type { Ingest } from '../core/contracts/ingest.ts';
 import type { DatagramListener, SourceListener, StreamListener } from '../core/contracts/listener.ts';
@@ -38,6 +38,8 @@ export interface ListenerParts {
   readonly authenticator: Authenticator;
   readonly health: () => Health;
   readonly nodeTerm: number;
+  /** Of the engine. */
+  readonly ackLevel: AckLevel;
   readonly logger: Logger;
   /** By index in `listen`; undefined: plain. */
   readonly secureContexts: readonly (SecureContext | undefined)[];
@@ -79,9 +81,12 @@ function proxied(
 }
 
 function tcp({ topic, framing, ack }: TcpListenConfig, secured: Secured, parts: ListenerParts): StreamListener {
-  const { ingest, authenticator, logger, nodeTerm, config } = parts;
+  const { ingest, authenticator, logger, nodeTerm, ackLevel, config } = parts;
   const { limits } = config;
-  return createTcpListener({ topic, framing, ack, ingest, authenticator, limits, logger, nodeTerm, ...secured });
+  return createTcpListener({
+    ...{ topic, framing, ack, ingest, authenticator, limits, logger, nodeTerm, ackLevel },
+    ...secured,
+  });
 }
 
 function udp({ topic, ack, trustedProxies }: UdpListenConfig, parts: ListenerParts): DatagramListener {
@@ -91,12 +96,12 @@ function udp({ topic, ack, trustedProxies }: UdpListenConfig, parts: ListenerPar
 }
 
 function http({ host, tls }: HttpListenConfig, secured: Secured, parts: ListenerParts): StreamListener {
-  const { ingest, push, topics, store, authenticator, health, nodeTerm, logger, config } = parts;
+  const { ingest, push, topics, store, authenticator, health, nodeTerm, ackLevel, logger, config } = parts;
   const { limits, auth } = config;
   const { isRequired: isAuthRequired, allowedOrigins } = auth;
   const originGuard = createOriginGuard({ host, isTls: tls !== null, isAuthRequired, allowedOrigins });
   const stages = { ingest, push, topics, store, authenticator, originGuard };
-  return createHttpListener({ ...stages, health, nodeTerm, logger, limits, clock, ...secured });
+  return createHttpListener({ ...stages, health, nodeTerm, ackLevel, logger, limits, clock, ...secured });
 }
 
 export interface SourceParts extends ListenerParts {

@@ -37,7 +37,7 @@ export async function prepareRedisEngine(
   if (engine.ack === 'flushed') return prepareSpool(config, engine, openRemote, onFailed);
   return {
     recover: async (slot, logger) => ({
-      open: (nodeTerm) => claimed(config, openRemote(slot, logger), nodeTerm),
+      open: async (nodeTerm) => claimed(config, await openRemote(slot, logger), nodeTerm),
     }),
     warmUp: () => Promise.resolve(),
   };
@@ -59,21 +59,20 @@ async function prepareSpool(
     async recover(slot, logger): Promise<RecoveredEngine> {
       const recovered = await prepared.recover({ slot, logger });
       const patient = { clock: systemClock, logger, capabilities: CAPABILITIES };
-      // Not before the spools of all slots are recovered, which ask each other: that is when `open` may be called.
-      return {
-        async open(nodeTerm) {
-          const local = await recovered.open();
-          const remote = await openPatiently({ ...patient, open: () => openRemote(slot, logger) });
-          const { bytesMax, windowMs, whenFull } = spool;
-          const engine = await openSpooledEngine({
-            ...{ local, remote, windowMs, whenFull, clock: systemClock, random: systemRandom, logger },
-            bytesMax: Math.ceil(bytesMax / slot.slots),
-            originId: `spool/${local.storeId}`,
-            retentionOf: () => ({ retentionMs, retentionBytes }),
-          });
-          return claimed(config, Promise.resolve(engine), nodeTerm);
-        },
+      const openSpool = async (): Promise<OpenedEngine> => {
+        const local = await recovered.open();
+        const remote = await openPatiently({ ...patient, open: () => openRemote(slot, logger) });
+        const { bytesMax, windowMs, whenFull } = spool;
+        return openSpooledEngine({
+          ...{ local, remote, windowMs, whenFull, clock: systemClock, random: systemRandom, logger },
+          bytesMax: Math.ceil(bytesMax / slot.slots),
+          originId: `spool/${local.storeId}`,
+          retentionOf: () => ({ retentionMs, retentionBytes }),
+        });
       };
+      // A standby forwards what it has left, so it does not wait until it serves; elsewhere the slots begin together.
+      const opened = config.cluster.mode === 'active-standby' ? await openSpool() : undefined;
+      return { open: async (nodeTerm) => claimed(config, opened ?? (await openSpool()), nodeTerm) };
     },
     async warmUp(signal) {
       const { warmUp } = await import('../engines/embedded/warm-up.ts');
@@ -83,12 +82,7 @@ async function prepareSpool(
 }
 
 /** Where one node is active at a time, what its workers write under its term is fenced by the store. */
-async function claimed(
-  { cluster }: TandemConfig,
-  opening: Promise<OpenedEngine>,
-  nodeTerm: number,
-): Promise<OpenedEngine> {
-  const engine = await opening;
+async function claimed({ cluster }: TandemConfig, engine: OpenedEngine, nodeTerm: number): Promise<OpenedEngine> {
   if (cluster.mode !== 'active-standby') return engine;
   try {
     await engine.claim(nodeTerm);

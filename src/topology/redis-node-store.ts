@@ -1,0 +1,82 @@
+/**
+ * What a keeper holds of a Redis store, where one node of several machines is active at a time: the role's lease, which ends by time, is the
+ * server's; the node's name, its processes and its slots are its own, in its data folder. So every node has a data folder to itself.
+ *
+ * A keeper that begins anew in the folder has proof that the one before it is dead: it ends that one's lease at once.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { RedisEngineConfig, TandemConfig } from '../config/tandem-config.ts';
+import type { EngineCapabilities, LeaseStore } from '../core/contracts/engine.ts';
+import type { Logger } from '../core/contracts/telemetry.ts';
+import { asTandemError, TandemError } from '../core/errors.ts';
+import { systemClock } from '../core/ports/clock.ts';
+import { type NodeStore, openEmbeddedNodeStore } from './node-store.ts';
+import { ROLE_LEASE } from './role-lease.ts';
+
+const CAPABILITIES: EngineCapabilities = {
+  ...{ isDurable: true, isShared: true, provesDeath: false, reopens: true },
+  takesOrigins: true,
+  ack: 'stored',
+};
+/** Workers see to what retention removes. */
+const NEVER_MS = 2 ** 31 - 1;
+
+/** Errors: as OpenNodeStore; TANDEM_DATA_LOCKED also if another node has the data folder. The server need not be there yet. */
+export async function openRedisNodeStore(
+  config: TandemConfig,
+  { url }: RedisEngineConfig,
+  logger: Logger,
+): Promise<NodeStore> {
+  const { openRedisEngine } = await import('../engines/redis/redis-engine.ts');
+  const { openPatiently } = await import('../engines/patient-engine.ts');
+  const local = await openEmbeddedNodeStore(config, logger);
+  try {
+    const slots = await local.leases.acquire('slots', local.holder, 0);
+    if (slots === undefined)
+      throw new TandemError('TANDEM_DATA_LOCKED', {
+        detail: `another node has ${config.dataFolder}; with a server as engine each needs a data folder of its own`,
+      });
+    await local.claim(slots.term);
+    const open = () => openRedisEngine({ url, logger, retentionIntervalMs: NEVER_MS });
+    const remote = await openPatiently({ open, capabilities: CAPABILITIES, clock: systemClock, logger });
+    await endEarlierGrant(remote.leases, config.dataFolder, local.holder, logger);
+    return {
+      ...local,
+      ...{ leases: remote.leases, provesDeath: false, ownsSlots: true },
+      claim: (term) => remote.claim(term),
+      issueSlotTerm: () => local.leases.issueTerm(slots),
+      async close() {
+        await remote.close();
+        await local.close();
+      },
+    };
+  } catch (error) {
+    await local.close();
+    throw error;
+  }
+}
+
+/** Whoever has this folder's locks knows that its earlier keeper is dead. If the server cannot be asked now the grant ends by its time. */
+async function endEarlierGrant(leases: LeaseStore, dataFolder: string, holder: string, logger: Logger): Promise<void> {
+  const path = join(dataFolder, 'run', 'holder');
+  try {
+    const earlier = readEarlier(path);
+    const grant = earlier === undefined ? undefined : await leases.holder(ROLE_LEASE);
+    if (grant !== undefined && grant.holder === earlier) {
+      await leases.release(grant);
+      logger.info('earlier_grant_ended', { holder: earlier, term: grant.term });
+    }
+  } catch (error) {
+    logger.warn('earlier_grant_not_ended', { problem: asTandemError(error).message });
+  }
+  writeFileSync(path, holder);
+}
+
+function readEarlier(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
