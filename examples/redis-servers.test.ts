@@ -1,0 +1,124 @@
+/** The servers of the examples with Redis, started as the examples say: they are what the doctor wants, and fail over. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { missingRedis } from '../src/core/testing/redis-servers/installed.ts';
+import { rawCall } from '../src/core/testing/redis-servers/raw-call.ts';
+import { until } from '../src/core/testing/until.ts';
+import { checkStoreServers } from '../src/topology/verify.ts';
+import {
+  boundTo,
+  configOf,
+  environmentOf,
+  type Program,
+  programOf,
+  readCompose,
+  Stage,
+} from './example-stage.fixture.ts';
+
+const skip = missingRedis() || missingRedis('redis-cli');
+/** All servers are asked for everything: not more often than this. */
+const POLL_MS = 300;
+
+async function examine(stage: Stage, example: string) {
+  await delay(POLL_MS);
+  return Array.fromAsync(checkStoreServers(configOf(example, (text) => stage.moved(text))));
+}
+
+/** The doctor has nothing to say against the servers. */
+async function settle(stage: Stage, example: string): Promise<void> {
+  const displeasing = async () => (await examine(stage, example)).filter(({ result }) => result !== 'ok');
+  try {
+    await until('the doctor is pleased', async () => (await displeasing()).length === 0, 40_000);
+  } catch {
+    assert.deepEqual(await displeasing(), [], stage.output);
+  }
+}
+
+/** A Sentinel that begins then knows the replicas at once, instead of after its next look at the master, 10 s later. */
+const untilReplicated = (stage: Stage, host: string): Promise<void> =>
+  stage.until('two replicas are online', async () => {
+    const master = { host: stage.moved(host), port: 6379, password: 'change-me' };
+    const text = await rawCall(master, ['INFO', 'replication']).catch(() => '');
+    return String(text).split('state=online').length > 2;
+  });
+
+/** The Redis services of a compose file, by their own commands. */
+async function compose(t: TestContext, example: string, files: readonly string[]) {
+  const stage = new Stage(t);
+  const { services } = readCompose(`${example}/docker-compose.yml`);
+  const start = (name: string): void => {
+    const service = services[name];
+    assert.ok(service !== undefined, name);
+    stage.start(name, programOf(service, join(stage.folder, name)));
+  };
+  for (const [name, { networks }] of Object.entries(services)) {
+    if (!/^(redis|sentinel)-\d$/.test(name)) continue;
+    const address = stage.moved(networks['tandem']?.ipv4_address ?? '');
+    for (const file of files) stage.put(name, `${example}/${file}`, `config-${file}`, boundTo(address));
+    if (name === 'sentinel-1') await untilReplicated(stage, '10.77.0.11');
+    start(name);
+  }
+  return { stage, start };
+}
+
+async function failsOver(t: TestContext): Promise<void> {
+  const { stage, start } = await compose(t, 'redis-sentinel', ['redis.conf', 'sentinel.conf']);
+  await settle(stage, 'redis-sentinel');
+  await stage.kill('redis-1');
+  await stage.until('a replica has been promoted', async () =>
+    (await examine(stage, 'redis-sentinel')).some(
+      ({ name, finding }) => name === 'sentinel master' && /1[23]:6379/.test(finding),
+    ),
+  );
+  start('redis-1');
+  await settle(stage, 'redis-sentinel');
+}
+
+async function forms(t: TestContext): Promise<void> {
+  const { stage, start } = await compose(t, 'redis-cluster', ['redis.conf']);
+  start('redis-form');
+  await settle(stage, 'redis-cluster');
+}
+
+/** What `ExecStartPre` and `ExecStart` of a unit run on the machine with this address. */
+function unitProgram(stage: Stage, unit: string, name: string, address: string): Program {
+  const text = readFileSync(join(import.meta.dirname, 'systemd', unit), 'utf8');
+  const lineOf = (key: string): string => new RegExp(`^${key}=(.*)$`, 'm').exec(text)?.[1] ?? assert.fail(key);
+  const folder = join(stage.folder, name);
+  const script = `${lineOf('ExecStartPre')} && exec ${lineOf('ExecStart')}`
+    .replaceAll(/\/var\/lib\/tandem-\w+/g, folder)
+    .replaceAll('/etc/tandem/', `${folder}/config-`)
+    // Here the machines share that one.
+    .replaceAll(' 127.0.0.1 ', ` --bind-source-addr ${address} `)
+    .replaceAll(' --supervised systemd', '');
+  return { script, environment: { ...environmentOf('systemd'), ADDRESS: address } };
+}
+
+async function startsAsUnits(t: TestContext): Promise<void> {
+  const stage = new Stage(t);
+  const machines = ['10.77.0.1', '10.77.0.2', '10.77.0.3'];
+  const start = (what: 'redis' | 'sentinel', i: number): void => {
+    const name = `${what}-${i}`;
+    // As the README says.
+    const asReplica = (text: string): string =>
+      i === 0 ? text : `${text}replicaof ${stage.moved('10.77.0.1')} 6379\n`;
+    stage.put(name, `systemd/${what}.conf`, `config-${what}.conf`, what === 'redis' ? asReplica : undefined);
+    stage.start(name, unitProgram(stage, `tandem-${what}.service`, name, machines[i] ?? ''));
+  };
+  for (const i of machines.keys()) start('redis', i);
+  await untilReplicated(stage, '10.77.0.1');
+  for (const i of machines.keys()) start('sentinel', i);
+  await settle(stage, 'systemd');
+}
+
+// At once: they mostly wait for Sentinels.
+test('the servers of the examples please the doctor', { skip, concurrency: true, timeout: 120_000 }, async (t) => {
+  await Promise.all([
+    t.test('redis-sentinel: they fail over, and the old master comes back as a replica', failsOver),
+    t.test('redis-cluster: it forms', forms),
+    t.test('systemd: they start as in the units', startsAsUnits),
+  ]);
+});
