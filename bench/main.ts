@@ -15,6 +15,7 @@ import { ingestBench } from './ingest.bench.ts';
 import { type Bench, type Measure, tableOf } from './measure.ts';
 import { redisBench } from './redis.bench.ts';
 import { redisFailoverBench } from './redis-failover.bench.ts';
+import { redisTakeoverBench } from './redis-takeover.bench.ts';
 import { rolesBench } from './roles.bench.ts';
 import { startBench } from './start.bench.ts';
 import { takeoverBench } from './takeover.bench.ts';
@@ -31,6 +32,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   failover: failoverBench,
   'redis-failover': redisFailoverBench,
   takeover: takeoverBench,
+  'redis-takeover': redisTakeoverBench,
   roles: rolesBench,
   start: startBench,
 };

@@ -12,7 +12,7 @@ const QUICK = {
   seed: 1,
   recordsPerSecond: 100,
   calmMs: 200,
-  detection: { downAfterMs: 300, nodeTimeoutMs: 300 },
+  detection: { downAfterMs: 500, nodeTimeoutMs: 500 },
 };
 const SHAPE = { connections: 3, inFlight: 4, recordBytes: 200, seconds: 0.2, warmUpSeconds: 0.05, rounds: 1 };
 

@@ -4,16 +4,14 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { configText, freePorts, NodeUnderTest, type Ports } from '../../chaos/node-under-test.ts';
+import type { NodeUnderTest, Ports } from '../../chaos/node-under-test.ts';
 import { SUBSCRIBE } from '../fanout.bench.ts';
 import { atMost, type Measure, type Say } from '../measure.ts';
 import { type CommandCounts, commandCounts } from './command-counts.ts';
 import { startEverysecRedis } from './everysec-redis.ts';
+import { RedisNodes } from './redis-nodes.ts';
 
 const IDLE_MAIN = fileURLToPath(new URL('../load/idle-main.ts', import.meta.url));
 const PAYLOAD = 'p'.repeat(200);
@@ -61,12 +59,14 @@ export async function measureSubscriptions(say: Say, shape: SubscriptionsShape):
 /** Per second. */
 async function countsWith(shape: SubscriptionsShape, subscriptions: number): Promise<CommandCounts> {
   const redis = await startEverysecRedis();
-  const folder = mkdtempSync(join(tmpdir(), 'tandem-bench-'));
-  const nodes: NodeUnderTest[] = [];
+  const { nodes: count } = shape;
+  const config = `topics: { data_queue: { partitions: 1 } }\n${count > 1 ? 'cluster: { mode: active-active }' : ''}`;
+  const started = await RedisNodes.create({ url: redis.url, nodes: count, workers: 1, config });
+  const { nodes } = started;
   const clients: ChildProcess[] = [];
   try {
-    for (let i = 0; i < shape.nodes; i++) nodes.push(await startNode(folder, `n${i}`, redis.url, shape.nodes > 1));
-    const each = Math.floor(subscriptions / shape.nodes);
+    for (const node of nodes) await node.start();
+    const each = Math.floor(subscriptions / count);
     for (const { ports } of nodes) clients.push(await listen(ports, each));
     await pause(SETTLE_MS);
     const before = await commandCounts(redis.server);
@@ -74,30 +74,15 @@ async function countsWith(shape: SubscriptionsShape, subscriptions: number): Pro
     const after = await commandCounts(redis.server);
     await pause(ARRIVE_MS);
     const delivered = (await Promise.all(clients.map(deliveries))).reduce((sum, count) => sum + count, 0);
-    if (delivered !== published * each * shape.nodes)
-      throw new RangeError(`${published} records to ${each * shape.nodes} clients gave ${delivered} deliveries`);
+    if (delivered !== published * each * count)
+      throw new RangeError(`${published} records to ${each * count} clients gave ${delivered} deliveries`);
     const rate = (of: (counts: CommandCounts) => number): number => (of(after) - of(before)) / shape.seconds;
     return { calls: rate((c) => c.calls), reads: rate((c) => c.reads), bytesSent: rate((c) => c.bytesSent) };
   } finally {
     for (const client of clients) client.kill('SIGKILL');
-    await Promise.all(nodes.map((node) => node.killAll()));
+    await started.discard();
     await redis.stop();
-    rmSync(folder, { recursive: true, force: true });
   }
-}
-
-/** With data of its own: what it spools is its own. */
-async function startNode(folder: string, name: string, url: string, isOneOfMany: boolean): Promise<NodeUnderTest> {
-  const [http, lines, frames, udp, admin] = (await freePorts(5)) as [number, number, number, number, number];
-  const ports = { http, lines, frames, udp, admin };
-  const more = `engine: { url: '${url}' }
-topics: { data_queue: { partitions: 1 } }
-${isOneOfMany ? 'cluster: { mode: active-active }' : ''}`;
-  const configFile = `${name}.yaml`;
-  writeFileSync(join(folder, configFile), configText({ data: `./data-${name}`, ports, workers: '1', more }));
-  const node = new NodeUnderTest({ name, folder, ports, configFile, outputFile: `${name}.log` });
-  await node.start();
-  return node;
 }
 
 async function listen({ http }: Ports, clients: number): Promise<ChildProcess> {
