@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { missingRedis } from '../src/core/testing/redis-servers/installed.ts';
 import { rawCall } from '../src/core/testing/redis-servers/raw-call.ts';
 import { until } from '../src/core/testing/until.ts';
@@ -20,22 +19,41 @@ import {
 
 const skip = missingRedis() || missingRedis('redis-cli');
 /** All servers are asked for everything: not more often than this. */
-const POLL_MS = 300;
+const EXAMINED_EVERY_MS = 300;
 
-async function examine(stage: Stage, example: string) {
-  await delay(POLL_MS);
-  return Array.fromAsync(checkStoreServers(configOf(example, (text) => stage.moved(text))));
+type Checks = Awaited<ReturnType<typeof examine>>;
+
+const examine = (stage: Stage, example: string) =>
+  Array.fromAsync(checkStoreServers(configOf(example, (text) => stage.moved(text))));
+
+const displeasing = (checks: Checks): Checks => checks.filter(({ result }) => result !== 'ok');
+
+async function untilExamined(
+  what: string,
+  [stage, example]: readonly [Stage, string],
+  condition: (checks: Checks) => boolean,
+): Promise<void> {
+  let examinedMs = 0;
+  let checks: Checks = [];
+  try {
+    await until(
+      what,
+      async () => {
+        if (performance.now() - examinedMs < EXAMINED_EVERY_MS) return false;
+        checks = await examine(stage, example);
+        examinedMs = performance.now();
+        return condition(checks);
+      },
+      40_000,
+    );
+  } catch (error) {
+    assert.fail(`${String(error)}\n${JSON.stringify(displeasing(checks), undefined, 1)}\n${stage.output}`);
+  }
 }
 
 /** The doctor has nothing to say against the servers. */
-async function settle(stage: Stage, example: string): Promise<void> {
-  const displeasing = async () => (await examine(stage, example)).filter(({ result }) => result !== 'ok');
-  try {
-    await until('the doctor is pleased', async () => (await displeasing()).length === 0, 40_000);
-  } catch {
-    assert.deepEqual(await displeasing(), [], stage.output);
-  }
-}
+const settle = (stage: Stage, example: string): Promise<void> =>
+  untilExamined('the doctor is pleased', [stage, example], (checks) => displeasing(checks).length === 0);
 
 /** A Sentinel that begins then knows the replicas at once, instead of after its next look at the master, 10 s later. */
 const untilReplicated = (stage: Stage, host: string): Promise<void> =>
@@ -68,10 +86,8 @@ async function failsOver(t: TestContext): Promise<void> {
   const { stage, start } = await compose(t, 'redis-sentinel', ['redis.conf', 'sentinel.conf']);
   await settle(stage, 'redis-sentinel');
   await stage.kill('redis-1');
-  await stage.until('a replica has been promoted', async () =>
-    (await examine(stage, 'redis-sentinel')).some(
-      ({ name, finding }) => name === 'sentinel master' && /1[23]:6379/.test(finding),
-    ),
+  await untilExamined('a replica has been promoted', [stage, 'redis-sentinel'], (checks) =>
+    checks.some(({ name, finding }) => name === 'sentinel master' && /1[23]:6379/.test(finding)),
   );
   start('redis-1');
   await settle(stage, 'redis-sentinel');

@@ -62,7 +62,7 @@ for (const [example, nodes, ...more] of [
       encoding: 'utf8',
     });
     assert.equal(readFileSync(path, 'utf8'), printed);
-    if (missingRedis('haproxy') === false) execFileSync('haproxy', ['-c', '-f', path]);
+    if (missingRedis('haproxy') === false) execFileSync('env', ['haproxy', '-c', '-f', path]);
   });
 
 test('systemd: the units are valid', {
@@ -79,7 +79,7 @@ test('systemd: the units are valid', {
   }
   const paths = units.map((unit) => join(folder, unit));
   const { code, said } = await new Promise<{ code: number; said: string }>((resolve) => {
-    execFile('systemd-analyze', ['verify', ...paths], (error, out, err) =>
+    execFile('env', ['systemd-analyze', 'verify', ...paths], (error, out, err) =>
       resolve({ code: error === null ? 0 : Number(error.code), said: out + err }),
     );
   });
