@@ -73,6 +73,10 @@ export class DataConnection {
   get replication(): ReplicationFacts {
     return this.#replication;
   }
+  /** `<run id>:<replication id>`: another one after every restart and every promotion. */
+  get incarnation(): string {
+    return `${this.facts.runId}:${this.#replication.replicationId}`;
+  }
   get closeReason(): string | undefined {
     return this.calls.closeReason;
   }

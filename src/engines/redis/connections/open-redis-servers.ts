@@ -12,6 +12,7 @@ import {
   type ShardPreparation,
 } from './redis-servers.ts';
 import type { ParsedRedisUrl } from './redis-url.ts';
+import { SentinelFinder } from './sentinel-finder.ts';
 import { ShardLane } from './shard-lane.ts';
 import { StandaloneFinder } from './standalone-finder.ts';
 
@@ -101,6 +102,7 @@ function createFinder(settings: FinderSettings, events: FinderEvents): MasterFin
     case 'standalone':
       return new StandaloneFinder(settings, events);
     case 'sentinel':
+      return new SentinelFinder(settings, events);
     case 'cluster':
       throw new TandemError('TANDEM_INTERNAL', { detail: `${settings.url.kind}: not yet` });
   }

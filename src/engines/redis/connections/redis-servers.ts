@@ -91,7 +91,7 @@ export interface RedisTimeouts {
 
 export const DEFAULT_REDIS_TIMEOUTS: RedisTimeouts = {
   unreachableAfterMs: 5000,
-  suspectAfterMs: 500,
+  suspectAfterMs: 250,
   hungAfterMs: 4000,
   connectTimeoutMs: 2000,
 };

@@ -86,7 +86,11 @@ export class ServerConnection {
   static async open(options: ServerConnectionOptions, signal: AbortSignal): Promise<ServerConnection> {
     const { createClient, ErrorReply, RESP_TYPES } = await import('@redis/client');
     const { host, port } = options.address;
-    const typeMapping = { [RESP_TYPES.BLOB_STRING]: Buffer, [RESP_TYPES.SIMPLE_STRING]: Buffer };
+    const typeMapping = {
+      [RESP_TYPES.BLOB_STRING]: Buffer,
+      [RESP_TYPES.SIMPLE_STRING]: Buffer,
+      [RESP_TYPES.MAP]: Array,
+    };
     const { username, password } = options.credentials;
     const client = createClient({
       // Within a subscription only RESP3 can be asked something else; else RESP2 is the smaller protocol.

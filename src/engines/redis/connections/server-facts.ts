@@ -23,11 +23,9 @@ export interface ReplicationFacts {
   readonly replicas: number;
 }
 
-export const INFO_ALL = ['INFO', 'server', 'replication', 'persistence'];
+const INFO_ALL = ['INFO', 'server', 'replication', 'persistence'];
 export const INFO_REPLICATION = ['INFO', 'replication'];
 const NO_HISTORY = /^0*$/;
-
-export const incarnationOf = ({ runId, replication }: ServerFacts): string => `${runId}:${replication.replicationId}`;
 
 /** Whether `later` was a replica of the master with this history and has been promoted since. */
 export const isSuccessor = (later: ReplicationFacts, formerReplicationId: string): boolean =>

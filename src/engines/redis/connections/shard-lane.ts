@@ -19,7 +19,6 @@ import {
   type RedisShard,
   type ShardPreparation,
 } from './redis-servers.ts';
-import { incarnationOf } from './server-facts.ts';
 import { NOT_EXECUTED } from './unusable-server.ts';
 import { type WaitingCall, WaitingCalls } from './waiting-calls.ts';
 
@@ -232,12 +231,8 @@ export class ShardLane implements RedisShard {
   }
 
   async #prepare(connection: DataConnection): Promise<void> {
-    const { configEpoch } = connection;
-    const server = {
-      incarnation: incarnationOf(connection.facts),
-      configEpoch,
-      replicas: connection.replication.replicas,
-    };
+    const { incarnation, configEpoch, replication } = connection;
+    const server = { incarnation, configEpoch, replicas: replication.replicas };
     await this.#options.prepare(this.tag, (command) => connection.calls.send(command), server);
   }
 
