@@ -28,6 +28,10 @@ export interface RedisEngineOptions {
   readonly limits?: Limits;
   readonly retentionIntervalMs?: number;
   readonly topicsIntervalMs?: number;
+  /** How often the servers are asked whether they are still the ones that were adopted (library-shard.ts). */
+  readonly historyIntervalMs?: number;
+  /** How often watched partitions are looked at, for messages that never came. */
+  readonly watchIntervalMs?: number;
 }
 
 export const DEFAULT_SETTINGS = {
@@ -39,6 +43,8 @@ export const DEFAULT_SETTINGS = {
   limits: DEFAULT_LIMITS as Limits,
   retentionIntervalMs: 10_000,
   topicsIntervalMs: 2000,
+  historyIntervalMs: 5000,
+  watchIntervalMs: 5000,
 };
 
 export type Settings = typeof DEFAULT_SETTINGS & RedisEngineOptions;

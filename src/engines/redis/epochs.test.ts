@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { missingRedis } from '../../core/testing/redis-servers/installed.ts';
 import { startRedis } from '../../core/testing/redis-servers/start-redis.ts';
+import { until } from '../../core/testing/until.ts';
 import {
   append,
   codeOf,
@@ -95,6 +96,18 @@ test('two restarts from the same snapshot are two histories', { skip }, async (t
   assert.ok(await lostAt(engine, second.epoch, 8), 'the history that was lost whole');
   assert.equal((await engine.store.read(PLACE, { epoch: first.epoch, offset: 4 }, 1)).batches[0]?.firstOffset, 4);
   assert.deepEqual(await readTexts(engine), [...texts('kept', 4), ...texts('third', 8)]);
+});
+
+test('a server that is another one behind the same connection is adopted anew', { skip }, async (t) => {
+  const { server, url } = await startRedis(t);
+  const engine = await openEngine(t, url, { historyIntervalMs: 20 });
+  await ensureTopic(engine);
+  const before = await append(engine, texts('x', 5));
+  // It was a replica for a moment: its replication id is another one since.
+  await server.call('REPLICAOF', '127.0.0.1', '1');
+  await server.call('REPLICAOF', 'NO', 'ONE');
+  await until('the history is another one', async () => (await engine.store.state(PLACE)).epoch !== before.epoch);
+  assert.equal((await engine.store.read(PLACE, { epoch: before.epoch, offset: 5 }, 1)).nextOffset, 5);
 });
 
 test('terms that were issued before a restart are not issued again', { skip }, async (t) => {

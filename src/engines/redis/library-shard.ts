@@ -99,6 +99,20 @@ export class LibraryShard implements Shard {
     this.#takeHistory(await this.#options.adopt(call));
   }
 
+  /**
+   * Asks the server whether it is still the one that was adopted; adopts it if not. For a server that was demoted and promoted again behind a
+   * connection over which nothing was sent meanwhile. Never rejects: whatever is wrong shows at the next call.
+   */
+  async verify(): Promise<void> {
+    if (this.#history === '' || this.#isGated) return;
+    const history = this.#history;
+    const answer = await this.#raw.call(['FCALL', `${LIBRARY_NAME}_look`, '1', this.#shardKey]).catch(() => undefined);
+    const isOther = Array.isArray(answer) && String(answer[0]) === 'ADOPT';
+    if (!isOther || history !== this.#history) return;
+    this.#isGated = true;
+    this.#adopt();
+  }
+
   #begin(name: string, keys: readonly string[], args: readonly (string | Buffer)[], isWrite: boolean): Promise<Answer> {
     const command = ['FCALL', `${LIBRARY_NAME}_${name}`, String(keys.length + 1), this.#shardKey, ...keys, '', ...args];
     return new Promise((resolve, reject) => {

@@ -105,7 +105,7 @@ class OpenedEngine implements RedisEngine {
   }
 
   async open(): Promise<void> {
-    const { term, retentionIntervalMs, topicsIntervalMs, logger } = this.#settings;
+    const { term, retentionIntervalMs, topicsIntervalMs, historyIntervalMs, logger } = this.#settings;
     const wanted = this.#settings.shards ?? DEFAULT_SHARDS[this.#servers.kind];
     const { shards, claimed } = await this.#openCatalog(wanted);
     this.#shards.setCount(shards);
@@ -115,6 +115,7 @@ class OpenedEngine implements RedisEngine {
       this.#rejoin(shards).catch((error: unknown) => logger.warn('redis_catalog_not_read', { error: String(error) }));
     });
     this.#repeat('retention', retentionIntervalMs, () => void this.#retention.apply());
+    this.#repeat('histories', historyIntervalMs, () => void this.#shards.verify());
     this.#repeat('topics', topicsIntervalMs, () => void this.topics.refresh().catch(() => {}));
   }
 

@@ -51,6 +51,11 @@ export class Shards {
     return Array.from({ length: this.#count }, (_, shard) => this.#shard(shardTag(this.#options.prefix, shard)));
   }
 
+  /** Of those in use. Never rejects. */
+  async verify(): Promise<void> {
+    for (const shard of this.#byTag.values()) await shard.verify();
+  }
+
   /** For openRedisServers. */
   async prepare(tag: string, call: RedisShard['call'], server: PreparedServer): Promise<void> {
     this.#configEpochs.set(tag, server.configEpoch);

@@ -107,7 +107,7 @@ test('appends are seen after the server was away', { skip }, async (t) => {
 
 test('a lost arming is made good by the slow look', { skip }, async (t) => {
   const { server, url } = await startRedis(t);
-  const [writer, watcher] = [await openEngine(t, url), await openEngine(t, url)];
+  const [writer, watcher] = [await openEngine(t, url), await openEngine(t, url, { watchIntervalMs: 200 })];
   await ensureTopic(writer);
   await watcher.topics.find(PLACE.topic);
   const reader = follow(watcher);

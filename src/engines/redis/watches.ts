@@ -14,6 +14,7 @@ import type { Partition } from './partitions.ts';
 export interface WatchesOptions {
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly watchIntervalMs: number;
 }
 
 interface Watched {
@@ -32,7 +33,6 @@ interface Watched {
 /** A read that arms is given so long after a message. */
 const READ_MS = 10;
 const RETRY_MS = 1000;
-const SAFETY_MS = 5000;
 const CHANNEL = 'wake';
 
 export class Watches {
@@ -105,7 +105,7 @@ export class Watches {
       stopListening();
       stopFollowing();
     });
-    this.#safety ??= this.#options.clock.after(SAFETY_MS, () => this.#look());
+    this.#safety ??= this.#options.clock.after(this.#options.watchIntervalMs, () => this.#look());
   }
 
   /** `<key of the log> <next offset>` */
@@ -133,7 +133,7 @@ export class Watches {
   #look(): void {
     if (this.#isClosed) return;
     for (const watched of this.#watched.values()) this.#arm(watched);
-    this.#safety = this.#options.clock.after(SAFETY_MS, () => this.#look());
+    this.#safety = this.#options.clock.after(this.#options.watchIntervalMs, () => this.#look());
   }
 
   #tell(watched: Watched, offset: number): void {

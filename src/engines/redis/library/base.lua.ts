@@ -1,6 +1,7 @@
 /**
  * What all functions of the library share. Rules for every function but `look` and `adopt`:
- * - KEYS[1] is the shard hash of the hash tag that the call works on, ARGV[1] the history under which the caller works ('' any).
+ * - KEYS[1] is the shard hash of the hash tag that the call works on, ARGV[1] the history under which the caller works. '' is for callers that know of
+ *   none: they are refused where the server has not been adopted yet, which costs some microseconds to find out.
  * - It begins with `local shard, refusal = enter(keys, args)`; a refusal is returned as it is.
  * - An answer is an array whose first element is a status, 'OK' or why not: 'HISTORY' (adopt, then call again), 'TERM' (with the term that
  *   fences), ... Nothing was written unless it is 'OK'. Error replies are for what no caller expects.
@@ -17,11 +18,19 @@ local function now()
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
 
--- The shard as it is, or why the call is refused: it was adopted anew since the caller looked, or never.
+-- Another one after every restart and every promotion of the server.
+local function incarnation()
+  local run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+  local replication_id = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
+  return run_id .. ':' .. replication_id
+end
+
+-- The shard as it is, or why the call is refused: it was adopted anew since the caller looked, or not yet.
 local function enter(keys, args)
   local facts = redis.call('HMGET', keys[1], 'history', 'claimed')
   local history = facts[1]
-  if not history or (args[1] ~= '' and args[1] ~= history) then return nil, {'HISTORY'} end
+  if not history then return nil, {'HISTORY'} end
+  if args[1] ~= history and (args[1] ~= '' or redis.call('HGET', keys[1], 'incarnation') ~= incarnation()) then return nil, {'HISTORY'} end
   return {history = history, claimed = tonumber(facts[2] or '0')}
 end
 

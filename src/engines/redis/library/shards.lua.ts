@@ -13,12 +13,6 @@
  *   partitions   how many partitions were made here
  */
 export const SHARDS_LUA: string = `
-local function incarnation()
-  local run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
-  local replication_id = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
-  return run_id .. ':' .. replication_id
-end
-
 -- KEYS shard. Answers 'OK', history, claimed term; or 'ADOPT' if this server has to be adopted.
 local function look(keys)
   local facts = redis.call('HMGET', keys[1], 'incarnation', 'history', 'claimed')
