@@ -14,7 +14,7 @@ import type {
 } from '../core/contracts/engine.ts';
 import type { Logger, MetricSource } from '../core/contracts/telemetry.ts';
 import { asTandemError, TandemError } from '../core/errors.ts';
-import type { Clock, Timer } from '../core/ports/clock.ts';
+import { type Clock, delay, type Timer } from '../core/ports/clock.ts';
 import type { TopicPartition } from '../core/record.ts';
 
 export interface PatientOptions {
@@ -25,10 +25,12 @@ export interface PatientOptions {
   readonly logger: Logger;
 }
 
+/** What is there answers sooner; what is not must not hold up a start. */
+const FIRST_TRY_MS = 500;
 const RETRY_FIRST_MS = 100;
 const RETRY_MS_MAX = 2000;
 
-/** Tries once, then goes on by itself. Errors: what trying again cannot mend, if the first try says so. */
+/** Waits for the first try, for some time, then goes on by itself. Errors: what trying again cannot mend, if the first try says so in time. */
 export async function openPatiently(options: PatientOptions): Promise<Engine & MetricSource> {
   const engine = new PatientEngine(options);
   await engine.tryFirst();
@@ -89,14 +91,22 @@ class PatientEngine implements Engine, MetricSource {
   }
 
   async tryFirst(): Promise<void> {
-    try {
-      await this.#try();
-    } catch (thrown) {
-      const error = asTandemError(thrown);
-      if (!error.retryable) throw error;
-      this.#options.logger.warn('engine_away', { code: error.code, problem: error.message });
-      this.#again(RETRY_FIRST_MS);
-    }
+    const { clock, logger } = this.#options;
+    let isLate = false;
+    const first = this.#try().then(
+      () => {
+        if (isLate) logger.info('engine_there', {});
+      },
+      (thrown: unknown) => {
+        const error = asTandemError(thrown);
+        if (!isLate && !error.retryable) throw error;
+        logger.warn('engine_away', { code: error.code, problem: error.message });
+        this.#again(RETRY_FIRST_MS);
+      },
+    );
+    this.#trying = first;
+    await Promise.race([first, delay(clock, FIRST_TRY_MS)]);
+    isLate = true;
   }
 
   async #try(): Promise<void> {

@@ -22,6 +22,7 @@ import { createHttpClient } from '../core/ports/http-client.ts';
 import { systemRandom as random } from '../core/ports/random.ts';
 import { connectRedis } from '../core/ports/redis-connection.ts';
 import { guardEngine } from '../engines/guarded-engine.ts';
+import type { SpooledEngine } from '../engines/spooled/spooled-engine.ts';
 import { type AppendWatch, watchAppends } from '../health/store-problems.ts';
 import { createIngest, type IngestStage } from '../ingest/ingest.ts';
 import { createPush, type PushHub } from '../push/push-hub.ts';
@@ -39,13 +40,16 @@ export interface WorkerParts {
   /** The node's own term: its right to be active; 0 for a front. */
   readonly nodeTerm: number;
   /** Open and recovered, as those of all slots are. */
-  readonly engine: OpenedEngine;
+  readonly engine: OpenedEngine & SpoolSigns;
   readonly secureContexts: readonly (SecureContext | undefined)[];
   /** Consumers that begin paused. */
   readonly pausedConsumers: readonly string[];
   readonly health: () => Health;
   readonly logger: Logger;
 }
+
+/** What a spool tells and is told besides. */
+type SpoolSigns = Partial<Pick<SpooledEngine, 'problem' | 'stopWaiting'>>;
 
 /** Resolves when the worker can take connections. */
 export async function buildWorker(parts: WorkerParts): Promise<WorkerRuntime> {
@@ -68,7 +72,9 @@ export async function buildWorker(parts: WorkerParts): Promise<WorkerRuntime> {
     ...{ topics, store, groups, ingest, clock, random, logger, http, connectRedis, loadModule },
   });
   const authenticator = createAuthenticator(config.auth);
-  const outer = { config, ingest, push, topics, store, authenticator, health, nodeTerm, logger, secureContexts };
+  const { ack: ackLevel } = engine.capabilities;
+  const said = { health, nodeTerm, ackLevel };
+  const outer = { config, ingest, push, topics, store, authenticator, ...said, logger, secureContexts };
   const listeners = config.listen.map((listen, index) => createListener(listen, index, outer));
 
   // Each slot, so that none has to wait for another; it costs nothing where they exist.
@@ -79,7 +85,18 @@ export async function buildWorker(parts: WorkerParts): Promise<WorkerRuntime> {
   const { engine: counted } = parts;
   const engineMetrics: MetricSource = { metrics: () => counted.metrics?.() ?? [] };
   const sources = [createProcessMetrics(), engineMetrics, ingest, queues, push, consumers];
-  return new NodeWorker({ config, engine, appends, ingest, push, consumers, listeners, lists, sources });
+  return new NodeWorker({
+    config,
+    engine,
+    spool: parts.engine,
+    appends,
+    ingest,
+    push,
+    consumers,
+    listeners,
+    lists,
+    sources,
+  });
 }
 
 /**
@@ -100,6 +117,7 @@ function newTopics({ topics, topicDefaults }: TandemConfig): (name: string) => T
 interface Stages {
   readonly config: TandemConfig;
   readonly engine: Engine;
+  readonly spool: SpoolSigns;
   readonly appends: AppendWatch;
   readonly ingest: IngestStage;
   readonly push: PushHub;
@@ -128,7 +146,7 @@ class NodeWorker implements WorkerRuntime {
   }
 
   get storeProblem(): string | undefined {
-    return this.#stages.appends.problem;
+    return this.#stages.spool.problem ?? this.#stages.appends.problem;
   }
 
   /** The nearest of its limits counts: one that is reached is enough to turn work away. */
@@ -187,7 +205,9 @@ class NodeWorker implements WorkerRuntime {
   }
 
   async drain(deadlineMs: number): Promise<void> {
-    const { listeners, lists, consumers, ingest, push } = this.#stages;
+    const { listeners, lists, consumers, ingest, push, spool } = this.#stages;
+    // Who waits for room could wait beyond the deadline, and gets an answer instead.
+    spool.stopWaiting?.();
     const drained = (kind: Listener['kind']): Promise<void>[] =>
       listeners.filter((each) => each.kind === kind).map(({ listener }) => listener.drain(deadlineMs));
     const emptied = lists.map((list) => list.drain(deadlineMs));

@@ -1,5 +1,5 @@
 /**
- * What one node does for all that share a store, whoever is active: ends the processes that dead nodes have left behind, hung or stopped, and
+ * What one node does for all that share a data folder, whoever is active: ends the processes that dead nodes have left behind, hung or stopped, and
  * removes their entries. A node that takes over does it too, before it serves; this is for nodes that die without being active.
  */
 import { Duty } from '../cluster/duty.ts';
@@ -13,7 +13,7 @@ import type { NodeStore } from './node-store.ts';
 const ROUND_MS = 2000;
 
 export function housekeeping(store: NodeStore, timers: LeaseTimers, logger: Logger): Duty {
-  const { leases, provesDeath, holder } = store;
+  const { folderLeases: leases, holder } = store;
   const run = async (_grant: unknown, signal: AbortSignal): Promise<void> => {
     while (!signal.aborted) {
       await store.endDead().catch((error: unknown) => {
@@ -23,5 +23,5 @@ export function housekeeping(store: NodeStore, timers: LeaseTimers, logger: Logg
     }
   };
   const ports = { clock: systemClock, random: systemRandom, logger };
-  return new Duty({ name: 'housekeeping', leases, provesDeath, holder, timers, ...ports, run });
+  return new Duty({ name: 'housekeeping', leases, provesDeath: true, holder, timers, ...ports, run });
 }

@@ -21,6 +21,8 @@ export interface NodeStore {
   readonly leases: LeaseStore;
   /** As EngineCapabilities.provesDeath. */
   readonly provesDeath: boolean;
+  /** Leases among the nodes that share this node's data folder: they end with their process. */
+  readonly folderLeases: LeaseStore;
   readonly peers: PeerNetwork;
   /** Of this node's processes. undefined: they share nothing that outlives them. */
   readonly roll: ProcessRoll | undefined;
@@ -66,7 +68,7 @@ export const openEmbeddedNodeStore: OpenNodeStore = async (config, logger) => {
       (consumer, isPaused) => state.setConsumerPaused(consumer, isPaused),
     );
     return {
-      ...{ holder: holderOf(self), leases, provesDeath: true, peers: links, roll, pauses },
+      ...{ holder: holderOf(self), leases, provesDeath: true, folderLeases: leases, peers: links, roll, pauses },
       endDead: () => endDead(registry, held, self, logger),
       ownsSlots: false,
       async claim(term) {
@@ -156,7 +158,7 @@ export const openMemoryNodeStore: OpenNodeStore = async ({ name, limits }) => {
     () => {},
   );
   return {
-    ...{ holder, leases, provesDeath: true, peers: NO_PEERS, roll: undefined, pauses },
+    ...{ holder, leases, provesDeath: true, folderLeases: leases, peers: NO_PEERS, roll: undefined, pauses },
     ownsSlots: false,
     claim: () => Promise.resolve(),
     issueSlotTerm: (right) => leases.issueTerm(heldRight(right)),

@@ -40,6 +40,6 @@ export async function* checkStoreServers({ engine, cluster }: TandemConfig): Asy
   const { checkServers } = await import('../engines/redis/server-checks/check-servers.ts');
   const { ack, replicas, spool, url } = engine;
   const { ttlMs, renewMs, marginMs } = cluster;
-  const lease = cluster.mode === 'single' ? null : { ttlMs, renewMs, marginMs };
+  const lease = cluster.mode === 'active-standby' ? { ttlMs, renewMs, marginMs } : null;
   yield* checkServers(url, { ack, replicas, windowMs: spool.windowMs, lease });
 }
