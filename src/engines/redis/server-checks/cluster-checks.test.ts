@@ -6,6 +6,7 @@ import { freePorts } from '../../../core/testing/redis-servers/free-ports.ts';
 import { missingRedis } from '../../../core/testing/redis-servers/installed.ts';
 import { ServerGroup } from '../../../core/testing/redis-servers/server-group.ts';
 import type { ServerProcess } from '../../../core/testing/redis-servers/server-process.ts';
+import { startCluster } from '../../../core/testing/redis-servers/start-cluster.ts';
 import { until } from '../../../core/testing/until.ts';
 import { assertCheck, checksOf, named, set } from './checking.fixture.ts';
 
@@ -15,47 +16,19 @@ const OUTER_HOST = Object.values(networkInterfaces())
   .find((address) => address?.internal === false && address.family === 'IPv4')?.address;
 const SLOT_LAST = 16_383;
 
-const GOOD = [
-  'cluster-enabled yes',
-  'cluster-node-timeout 500',
-  'cluster-require-full-coverage no',
-  'appendonly yes',
-  'maxmemory 200mb',
-  'repl-backlog-size 64mb',
-];
+const GOOD = ['cluster-require-full-coverage no', 'appendonly yes', 'maxmemory 200mb', 'repl-backlog-size 64mb'];
 
-async function startNodes(t: TestContext, count: number, config: readonly string[] = []): Promise<ServerProcess[]> {
+/** A node of its own, which is a cluster when it has slots. */
+async function startNode(t: TestContext, config: readonly string[] = []): Promise<ServerProcess> {
   const group = new ServerGroup({ config: [...GOOD, ...config] }, t);
-  return Promise.all((await freePorts(count)).map((port) => group.startServer(port)));
-}
-
-/** Three masters, each with a replica. */
-async function startCluster(t: TestContext): Promise<{ nodes: ServerProcess[]; url: string }> {
-  const nodes = await startNodes(t, 6);
-  const [first] = nodes;
-  for (const node of nodes.slice(1)) await first?.call('CLUSTER', 'MEET', node.host, String(node.port));
-  const ids = await Promise.all(nodes.map(async (node) => String(await node.call('CLUSTER', 'MYID'))));
-  const third = Math.ceil((SLOT_LAST + 1) / 3);
-  for (const [i, node] of nodes.slice(0, 3).entries())
-    await node.call('CLUSTER', 'ADDSLOTSRANGE', String(i * third), String(Math.min(SLOT_LAST, (i + 1) * third - 1)));
-  for (const [i, node] of nodes.slice(3).entries())
-    await until('the master is known', () =>
-      node.call('CLUSTER', 'REPLICATE', ids[i] ?? '').then(
-        () => true,
-        () => false,
-      ),
-    );
-  const url = `redis+cluster://${nodes.map(({ address }) => address).join(',')}`;
-  await until('the cluster is whole', async () => {
-    const checks = await checksOf(url);
-    return checks.every(({ name, result }) => result === 'ok' || !/cluster|replicas/.test(name));
-  });
-  return { nodes, url };
+  const [port = 0, busPort] = await freePorts(2);
+  return group.startServer(port, ['cluster-enabled yes', `cluster-port ${busPort}`]);
 }
 
 test('three masters with a replica each: good, and each setting that is bad', { skip }, async (t) => {
-  const { nodes, url } = await startCluster(t);
-  const [first] = nodes as [ServerProcess];
+  const cluster = await startCluster(t, { config: GOOD, nodeTimeoutMs: 500 });
+  const { servers: nodes, url } = cluster;
+  const first = nodes[0] as ServerProcess;
 
   await t.test('good', async () => {
     const checks = await checksOf(url);
@@ -90,7 +63,7 @@ test('three masters with a replica each: good, and each setting that is bad', { 
     await first.call('CLUSTER', 'ADDSLOTS', '0');
   });
   await t.test('a replica dies, then its master', async () => {
-    const [, , , replica] = nodes as [ServerProcess, ServerProcess, ServerProcess, ServerProcess];
+    const replica = nodes[3] as ServerProcess;
     await replica.kill();
     await until('that is noticed', async () => named(await checksOf(url), 'cluster replicas').result === 'failed');
     const alone = new RegExp(`without a replica that answers: ${first.address}`);
@@ -105,7 +78,7 @@ test('three masters with a replica each: good, and each setting that is bad', { 
 });
 
 test('a cluster of one master, and a server that is no cluster', { skip }, async (t) => {
-  const [node] = (await startNodes(t, 1)) as [ServerProcess];
+  const node = await startNode(t);
   await node.call('CLUSTER', 'ADDSLOTSRANGE', '0', String(SLOT_LAST));
   const checks = await checksOf(`redis+cluster://${node.address}`);
   assertCheck(named(checks, 'cluster masters'), 'failed', /1 masters with slots: a failover needs the votes/);
@@ -125,7 +98,7 @@ test('nodes that are known to other machines by a loopback address', {
   skip: skip || (OUTER_HOST === undefined && 'this machine has no address but loopback'),
 }, async (t) => {
   const config = ['bind * -::*', 'protected-mode no', 'cluster-announce-ip 127.0.0.1'];
-  const [node] = (await startNodes(t, 1, config)) as [ServerProcess];
+  const node = await startNode(t, config);
   const checks = await checksOf(`redis+cluster://${OUTER_HOST}:${node.port}`);
   assertCheck(named(checks, 'cluster addresses'), 'failed', /every machine looks for them on itself/);
 });

@@ -87,7 +87,7 @@ export function checkMinReplicas(
   const toWriteText = facts.settings?.get('min-replicas-to-write');
   const lagText = facts.settings?.get('min-replicas-max-lag');
   if (toWriteText === undefined || lagText === undefined)
-    return notKnown(facts, name, 'min-replicas-to-write', 'It should be 1, with min-replicas-max-lag 10.');
+    return notKnown(facts, name, 'min-replicas-to-write', 'It should be 1, with min-replicas-max-lag 5.');
   const toWrite = Number(toWriteText);
   const lagMs = Number(lagText) * 1000;
   const isOn = toWrite > 0 && lagMs > 0;
@@ -136,7 +136,7 @@ function withoutMinReplicas(facts: DataServerFacts, kind: RedisKind, { ack, wind
     facts,
     name,
     `${off}: a master that is cut off goes on taking writes after another one has been promoted; ${kept}`,
-    'CONFIG SET min-replicas-to-write 1 and min-replicas-max-lag 10 on master and replicas. Then the loss of the last replica stops writes; the spools bridge that.',
+    'CONFIG SET min-replicas-to-write 1 and min-replicas-max-lag 5 on master and replicas. Then the loss of the last replica stops writes; the spools bridge that.',
   );
 }
 

@@ -19,7 +19,7 @@ export interface CheckedSetup {
   readonly windowMs: number;
   /** With `replicated`. */
   readonly replicas: number;
-  /** Leases in the engine; null: this node needs none. */
+  /** Where one node is active at a time; null: every node serves without a lease. */
   readonly lease: { readonly ttlMs: number; readonly renewMs: number; readonly marginMs: number } | null;
 }
 
@@ -70,6 +70,9 @@ export const isLoopback = (host: string): boolean =>
 const graceMs = ({ ttlMs, renewMs, marginMs }: NonNullable<CheckedSetup['lease']>): number =>
   ttlMs - marginMs - renewMs;
 
+/** Longer is more than a network's hiccup asks for. */
+const FAILOVER_MS_MAX = 10_000;
+
 /** Judges how long a failover of the servers takes by what nodes with leases can bear. */
 export function judgeFailover(
   where: Where,
@@ -78,7 +81,10 @@ export function judgeFailover(
   { lease }: CheckedSetup,
 ): ServerCheck {
   const takes = `${finding}: a failover takes about ${secondsText(failoverMs)}`;
-  if (lease === null) return ok(where, name, takes);
+  if (lease === null) {
+    if (failoverMs <= FAILOVER_MS_MAX) return ok(where, name, `${takes}, in which nothing is delivered`);
+    return warning(where, name, `${takes}, in which nothing is delivered and the spools fill`, `${remedy}.`);
+  }
   const grace = graceMs(lease);
   const { ttlMs, marginMs, renewMs } = lease;
   const bears = `${secondsText(grace)} (cluster.ttlMs ${ttlMs} - marginMs ${marginMs} - renewMs ${renewMs})`;
@@ -86,7 +92,7 @@ export function judgeFailover(
   return warning(
     where,
     name,
-    `${takes}, but leases outlive only ${bears} without Redis: each failover of Redis also ends the active node's lease. Nothing acknowledged is lost; an active-standby cluster takes no data until Redis is back`,
+    `${takes}, but leases outlive only ${bears} without Redis: each failover of Redis also ends the active node's lease. Nothing acknowledged is lost, but no node takes data until Redis is back`,
     `${remedy}, or cluster.ttlMs of at least ${Math.ceil((failoverMs + marginMs + renewMs) / 100) * 100}.`,
   );
 }
