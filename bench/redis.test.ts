@@ -4,7 +4,9 @@ import { test } from 'node:test';
 import { missingRedis } from '../src/core/testing/redis-servers/installed.ts';
 import { Ledger } from './redis/failover/ledger.ts';
 import { runSeries } from './redis/failover/series.ts';
-import { loadRedis } from './redis/ingest.ts';
+import { loadRedis, loadTandem } from './redis/ingest.ts';
+import { measureSubscriptions } from './redis/subscriptions.ts';
+import { measureRedisTakeovers } from './redis-takeover.bench.ts';
 
 const skip = missingRedis();
 const QUICK = {
@@ -20,6 +22,23 @@ test('the ingest load drives plain XADD', { skip }, async () => {
   const { answered, fromMs, toMs } = await loadRedis(SHAPE);
   assert.ok(answered > 0);
   assert.ok(toMs - fromMs >= 199);
+});
+
+test('a node on Redis: all that was acknowledged after the local flush comes to the server', { skip }, async () => {
+  const { answered, storedPerSecond } = await loadTandem(SHAPE, 'flushed');
+  assert.ok(answered > 0);
+  assert.ok(storedPerSecond > 0);
+});
+
+test('subscriptions of two nodes get every record, and the server is asked for them', { skip }, async () => {
+  const shape = { nodes: 2, subscriptions: [4], recordsPerSecond: 20, seconds: 1, settleMs: 500 };
+  const measures = await measureSubscriptions(() => {}, shape);
+  for (const { name, value } of measures) assert.ok(value > 0, name);
+});
+
+test('a takeover is measured', { skip }, async () => {
+  const measures = await measureRedisTakeovers(() => {}, { kills: 1, cuts: 0, ttlMs: 2000, calmMs: 100 });
+  for (const { name, value } of measures) assert.ok(value > 0, name);
 });
 
 test('the ledger counts what is lost, repeated and out of order, each for itself', () => {

@@ -15,10 +15,6 @@ import { RedisNodes } from './redis-nodes.ts';
 
 const IDLE_MAIN = fileURLToPath(new URL('../load/idle-main.ts', import.meta.url));
 const PAYLOAD = 'p'.repeat(200);
-/** Clients and connections are there, nothing more is asked because of them. */
-const SETTLE_MS = 2000;
-/** What was published last reaches the clients. */
-const ARRIVE_MS = 2000;
 /** Timers and pings fall into one measurement or another. */
 const GROWTH_MAX = 1.2;
 
@@ -27,6 +23,8 @@ export interface SubscriptionsShape {
   readonly subscriptions: readonly number[];
   readonly recordsPerSecond: number;
   readonly seconds: number;
+  /** Until nothing more is asked because clients have come; and until what was published last has reached them. */
+  readonly settleMs: number;
 }
 
 export const SUBSCRIPTIONS: SubscriptionsShape = {
@@ -34,6 +32,7 @@ export const SUBSCRIPTIONS: SubscriptionsShape = {
   subscriptions: [100, 1000, 10_000],
   recordsPerSecond: 20,
   seconds: 10,
+  settleMs: 2000,
 };
 
 export async function measureSubscriptions(say: Say, shape: SubscriptionsShape): Promise<readonly Measure[]> {
@@ -65,14 +64,14 @@ async function countsWith(shape: SubscriptionsShape, subscriptions: number): Pro
   const { nodes } = started;
   const clients: ChildProcess[] = [];
   try {
-    for (const node of nodes) await node.start();
+    await Promise.all(nodes.map((node) => node.start()));
     const each = Math.floor(subscriptions / count);
     for (const { ports } of nodes) clients.push(await listen(ports, each));
-    await pause(SETTLE_MS);
+    await pause(shape.settleMs);
     const before = await commandCounts(redis.server);
     const published = await publish((nodes[0] as NodeUnderTest).ports, shape);
     const after = await commandCounts(redis.server);
-    await pause(ARRIVE_MS);
+    await pause(shape.settleMs);
     const delivered = (await Promise.all(clients.map(deliveries))).reduce((sum, count) => sum + count, 0);
     if (delivered !== published * each * count)
       throw new RangeError(`${published} records to ${each * count} clients gave ${delivered} deliveries`);
