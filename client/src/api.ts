@@ -69,14 +69,23 @@ export interface PublishOptions {
   readonly sequence?: number | undefined;
 }
 
+/**
+ * What an acknowledged record has reached: the memory of a process; the medium of the node's machine (and from there, with a server as engine, that
+ * server, later); a server, which keeps it as its own settings say; as many of its replicas as configured too.
+ */
+export type AckLevel = 'memory' | 'flushed' | 'stored' | 'replicated';
+
 export interface PublishReceipt {
   readonly topic: string;
   readonly partition: number;
-  /** null: stored earlier, and the server no longer knows where. */
+  /** null: the server does not know where: no longer, of a record that was stored earlier, or not yet, of one that it has yet to send to its engine. */
   readonly offset: number | null;
+  /** '' where the place is not known yet. */
   readonly epoch: string;
   /** Of the node that acknowledged it; 0 in the mode active-active. */
   readonly term: number;
+  /** undefined: the node did not say. */
+  readonly ack: AckLevel | undefined;
   /** The record had been stored by an earlier attempt. */
   readonly isDuplicate: boolean;
 }

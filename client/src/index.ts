@@ -9,6 +9,7 @@ import type { ClientOptions, TandemClient } from './api.ts';
 import { ConnectedClient } from './connected-client.ts';
 
 export type {
+  AckLevel,
   ClientOptions,
   ClientState,
   CloseOptions,

@@ -10,7 +10,7 @@
  * Sequences need not be dense, and the records of one stream may go to several partitions (by their keys): the server keeps the last sequence
  * of a producer per partition, and each partition gets its part in rising order.
  */
-import type { PublishReceipt } from './api.ts';
+import type { AckLevel, PublishReceipt } from './api.ts';
 import { BackOff } from './back-off.ts';
 import { clientError, type TandemClientError } from './errors.ts';
 
@@ -38,6 +38,8 @@ export interface StreamOwner {
 /** The `result` of a publish. */
 export interface PublishResult {
   readonly term: number;
+  /** A node of an earlier version does not say. */
+  readonly ack?: AckLevel;
   readonly receipts: readonly ResultReceipt[];
 }
 
@@ -118,7 +120,7 @@ export class PublishStream {
   // -------------------------------------------------------------- what became of the request under way
 
   /** False: the answer is for another number of records; nothing is settled. */
-  stored({ term, receipts }: PublishResult): boolean {
+  stored({ term, ack, receipts }: PublishResult): boolean {
     if (receipts.reduce((sum, { count }) => sum + count, 0) !== this.#sent) return false;
     let at = this.#start;
     for (const { epoch, partition, offset, count, isDuplicate = false } of receipts)
@@ -130,6 +132,7 @@ export class PublishStream {
           offset: place,
           epoch,
           term,
+          ack,
           isDuplicate,
         });
       }

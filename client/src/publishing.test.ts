@@ -31,6 +31,24 @@ test('what is published together goes together; what is published meanwhile goes
   assert.ok(node.asked('publish').length - before <= 20, 'about one request for each four records');
 });
 
+test('a receipt says what the record has reached, and that its place is not known yet', async (t) => {
+  const node = await ScriptedNode.start(t, 1);
+  const client = connect({ addresses: node.address });
+  t.after(() => client.close({ flush: false }));
+  const receipts = [{ epoch: '', partition: 2, offset: null, count: 2 }];
+  node.script = ({ id, method }, socket) => {
+    if (method !== 'publish') return false;
+    node.answer(socket, id, { ack: 'flushed', receipts });
+    return true;
+  };
+  const [first, second] = await Promise.all([client.publish('t', 'a'), client.publish('t', 'b')]);
+  const expected = { topic: 't', partition: 2, offset: null, epoch: '', term: 1, ack: 'flushed', isDuplicate: false };
+  assert.deepEqual([first, second], [expected, expected]);
+  // A node of an earlier version.
+  node.script = () => false;
+  assert.equal((await client.publish('u', 'c')).ack, undefined);
+});
+
 test('unacknowledged records go again after the link broke, with the same sequences, and only those', async (t) => {
   const node = await ScriptedNode.start(t, 1);
   const client = connect({ addresses: node.address, inFlightMax: 3 });

@@ -4,7 +4,7 @@
  */
 import { isUtf8 } from 'node:buffer';
 import type { Command } from 'commander';
-import type { PublishReceipt, TandemClient } from 'tandem-client';
+import type { AckLevel, PublishReceipt, TandemClient } from 'tandem-client';
 import { TandemError } from '../core/errors.ts';
 import { withClient } from './client.ts';
 import { action, type ClientOptions, serverOf, withServer } from './options.ts';
@@ -20,9 +20,10 @@ interface PublishOptions extends ClientOptions {
 /** Of consecutive records that have consecutive places. */
 interface Receipt {
   readonly term: number;
+  readonly ack?: AckLevel;
   readonly epoch: string;
   readonly partition: number;
-  /** null: stored earlier, the place is no longer known. */
+  /** null: the place is not known: no longer, or not yet. */
   readonly offset: number | null;
   readonly count: number;
   readonly isDuplicate?: boolean;
@@ -166,7 +167,7 @@ class Publisher {
 /** One receipt for each run of places. */
 function joined(receipts: readonly PublishReceipt[]): Receipt[] {
   const runs: { -readonly [Member in keyof Receipt]: Receipt[Member] }[] = [];
-  for (const { term, epoch, partition, offset, isDuplicate } of receipts) {
+  for (const { term, ack, epoch, partition, offset, isDuplicate } of receipts) {
     const last = runs.at(-1);
     const place = last === undefined || last.offset === null ? null : last.offset + last.count;
     const continues =
@@ -175,7 +176,16 @@ function joined(receipts: readonly PublishReceipt[]): Receipt[] {
       place === offset &&
       (last.isDuplicate ?? false) === isDuplicate;
     if (last !== undefined && continues) last.count++;
-    else runs.push({ term, epoch, partition, offset, count: 1, ...(isDuplicate ? { isDuplicate } : {}) });
+    else
+      runs.push({
+        term,
+        ...(ack === undefined ? {} : { ack }),
+        epoch,
+        partition,
+        offset,
+        count: 1,
+        ...(isDuplicate ? { isDuplicate } : {}),
+      });
   }
   return runs;
 }

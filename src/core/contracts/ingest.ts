@@ -7,7 +7,7 @@ import type { ProducerSequence, RecordInput } from '../record.ts';
 
 /** Where a lane's answers go. Called in the order of the lane's records, once for each run of records. Must not throw. */
 export interface AckSink {
-  /** `count` records are durable from `firstOffset` on; -1: stored earlier, place no longer known. */
+  /** `count` records are durable from `firstOffset` on; -1: the place is not known, no longer or (a spool; epoch '') not yet. */
   stored(partition: number, firstOffset: number, count: number, isDuplicate: boolean, epoch: string): void;
   /** `count` records were not stored (or, if `error` says so, may not have been). */
   refused(error: TandemError, count: number): void;
@@ -55,9 +55,10 @@ export interface AppendOptions {
 
 /** The places of consecutive records of an append. */
 export interface Receipt {
+  /** '' where the place is not known yet. */
   readonly epoch: string;
   readonly partition: number;
-  /** -1: stored earlier, place no longer known. */
+  /** -1: not known, no longer or not yet. */
   readonly firstOffset: number;
   readonly count: number;
   readonly isDuplicate: boolean;

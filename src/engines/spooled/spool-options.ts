@@ -38,7 +38,7 @@ export interface SpoolOptions {
 
 const MIB = 1024 * 1024;
 
-export const DEFAULT_SPOOL = {
+const DEFAULT_SPOOL = {
   windowMs: 60_000,
   windowMinMs: 10_000,
   bytesMax: 1024 * MIB,

@@ -39,7 +39,8 @@ export class SpoolRoom {
   #measuredMs = Number.NEGATIVE_INFINITY;
   #waiting: WaitingAppend[] = [];
   #isRefusing: boolean;
-  #isFull = false;
+  /** What found no room; 0: there is room. */
+  #missingBytes = 0;
 
   constructor(options: SpoolRoomOptions) {
     this.#options = options;
@@ -51,7 +52,7 @@ export class SpoolRoom {
   }
 
   get isFull(): boolean {
-    return this.#isFull;
+    return this.#missingBytes > 0;
   }
 
   get waitingAppends(): number {
@@ -70,13 +71,13 @@ export class SpoolRoom {
   measure(): void {
     this.#bytes = this.#options.local.ownBytes;
     this.#measuredMs = this.#options.clock.monotonicMs();
-    if (this.#bytes < this.#options.bytesMax) this.#isFull = false;
+    if (this.#missingBytes > 0 && this.#fits(this.#missingBytes)) this.#missingBytes = 0;
     for (let next = this.#waiting[0]; next !== undefined && this.#fits(next.bytes); next = this.#waiting[0]) {
       this.#waiting.shift();
       this.#bytes += next.bytes;
       next.resolve(next.append());
     }
-    if (this.#waiting.length > 0) this.#isFull = true;
+    this.#missingBytes = this.#waiting[0]?.bytes ?? this.#missingBytes;
   }
 
   /** From now on a full spool refuses, and whoever waits is refused. */
@@ -96,7 +97,7 @@ export class SpoolRoom {
       const { clock, onFull } = this.#options;
       if (clock.monotonicMs() - this.#measuredMs >= MEASURE_MS) this.measure();
       if (!this.#fits(bytes)) {
-        this.#isFull = true;
+        this.#missingBytes = bytes;
         onFull();
         return false;
       }

@@ -29,8 +29,8 @@ export interface HttpHub {
   readonly budget: ByteBudget;
   readonly streams: SseStreams;
   readonly sseEncoder: SseEncoder;
-  /** The node's term, as the member of a JSON object: answers to publishes carry it. */
-  readonly termMember: string;
+  /** `"term"` and `"ack"`, as members of a JSON object: answers to publishes carry them. */
+  readonly nodeMembers: string;
   readonly isDraining: boolean;
 }
 

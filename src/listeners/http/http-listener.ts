@@ -8,7 +8,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Socket } from 'node:net';
 import { type SecureContext, TLSSocket } from 'node:tls';
 import type { Authenticator } from '../../core/contracts/auth.ts';
-import type { RecordStore, TopicCatalog } from '../../core/contracts/engine.ts';
+import type { AckLevel, RecordStore, TopicCatalog } from '../../core/contracts/engine.ts';
 import type { Health } from '../../core/contracts/health.ts';
 import type { Ingest } from '../../core/contracts/ingest.ts';
 import type { StreamListener } from '../../core/contracts/listener.ts';
@@ -42,6 +42,8 @@ export interface HttpListenerOptions {
   readonly health: () => Health;
   /** Under which the node serves: in answers and deliveries. */
   readonly nodeTerm: number;
+  /** What an acknowledged record has reached: in answers. */
+  readonly ackLevel: AckLevel;
   /** Present: TLS (HTTPS and WSS). */
   readonly secureContext?: SecureContext;
 }
@@ -84,7 +86,7 @@ class HttpListener implements StreamListener {
 
   constructor(options: HttpListenerOptions) {
     this.#options = options;
-    const { limits, clock, nodeTerm } = options;
+    const { limits, clock, nodeTerm, ackLevel } = options;
     const budget = new ByteBudget(limits.ingestBytesMax);
     const isDraining = (): boolean => this.#isDraining;
     const streams = new SseStreams(clock);
@@ -93,7 +95,7 @@ class HttpListener implements StreamListener {
       budget,
       streams,
       sseEncoder: new SseEncoder(nodeTerm),
-      termMember: `"term":${nodeTerm}`,
+      nodeMembers: `"term":${nodeTerm},"ack":"${ackLevel}"`,
       get isDraining() {
         return isDraining();
       },

@@ -36,7 +36,7 @@ test('a record of any bytes is stored and read back', async (t) => {
   for (const [offset, body] of bodies.entries()) {
     const { status, body: receipt } = await post(`${url}/topics/t`, body);
     assert.equal(status, 201);
-    assert.deepEqual(Object.keys(receipt), ['term', 'epoch', 'partition', 'offset']);
+    assert.deepEqual(Object.keys(receipt), ['term', 'ack', 'epoch', 'partition', 'offset']);
     assert.equal(receipt.term, 7);
     assert.equal(receipt.offset, offset);
   }

@@ -2,9 +2,10 @@
  * `POST /topics/:topic`: one record (the body, any bytes, also none), or with `Content-Type: application/x-ndjson` a batch (see ndjson.ts).
  *
  * Headers: `Tandem-Key` (UTF-8; one record only), `Tandem-Producer` with `Tandem-Sequence` (of the first record).
- * Answer 201, when all is durable: `{"term","epoch","partition","offset"}`; a batch `{"term","epoch","partition","offset","count"}` (first offset).
- * A batch whose records went to several places (keys; or repeats among new ones): `{"term","count","receipts":[{"epoch","partition","offset",
- * "count"}, …]}`, in order of first use, with a producer in the order of the records. A repeat of a producer has `"isDuplicate":true`, and `"offset":null` if its place is no longer known.
+ * Answer 201, when all is as durable as `ack` says: `{"term","ack","epoch","partition","offset"}`; a batch has `"count"` besides (and the first
+ * offset). A batch whose records went to several places (keys; or repeats among new ones): `{"term","ack","count","receipts":[{"epoch",
+ * "partition","offset","count"}, …]}`, in order of first use, with a producer in the order of the records. A repeat of a producer has
+ * `"isDuplicate":true`; `"offset":null`: its place is not known, no longer or not yet.
  */
 import type { IncomingMessage } from 'node:http';
 import type { AppendOptions, Receipt } from '../../core/contracts/ingest.ts';
@@ -35,7 +36,7 @@ async function publishOne(exchange: HttpExchange, producer: ProducerSequence | u
   const data = await readBody(exchange, hub.limits.recordBytesMax, 'TANDEM_RECORD_TOO_LARGE');
   const record: RecordInput = key === undefined ? { data } : { key, data };
   const [receipt] = await append(exchange, [record], producer);
-  answerJson(exchange, CREATED, `{${hub.termMember},${receiptMembers(receipt as Receipt)}}`);
+  answerJson(exchange, CREATED, `{${hub.nodeMembers},${receiptMembers(receipt as Receipt)}}`);
 }
 
 async function publishBatch(exchange: HttpExchange, producer: ProducerSequence | undefined): Promise<void> {
@@ -51,7 +52,7 @@ async function publishBatch(exchange: HttpExchange, producer: ProducerSequence |
   const places = isOnePlace
     ? receiptMembers(first, first.count)
     : `"count":${records.length},"receipts":[${receiptList(receipts)}]`;
-  answerJson(exchange, CREATED, `{${hub.termMember},${places}}`);
+  answerJson(exchange, CREATED, `{${hub.nodeMembers},${places}}`);
 }
 
 async function append(

@@ -23,8 +23,8 @@ export function recordMembers(record: TandemRecord): string {
 }
 
 /**
- * `"epoch","partition","offset"` of a receipt's JSON object, without the braces; a repeat has `"isDuplicate":true`, and `"offset":null` if its first
- * place is no longer known.
+ * `"epoch","partition","offset"` of a receipt's JSON object, without the braces; a repeat has `"isDuplicate":true`. `"offset":null`: the place is not
+ * known, of a repeat no longer, of a record in a spool not yet (then the epoch is "").
  */
 export function receiptMembers(receipt: Receipt, count?: number): string {
   const { epoch, partition, firstOffset, isDuplicate } = receipt;

@@ -64,6 +64,7 @@ export async function serveListener(t: TestContext, { listener: changes = {}, ..
     originGuard: guardOf({}),
     logger: silentLogger,
     nodeTerm: 7,
+    ackLevel: 'memory',
     health: () => ({ isReady: true, role: 'active', term: 7, reason: 'ok' }),
     ...changes,
   });

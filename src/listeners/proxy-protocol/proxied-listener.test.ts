@@ -27,7 +27,7 @@ async function serveTcp(t: TestContext, changes: ProxiedChanges = {}, tcp: Parti
   const logger = keptLog();
   const everybody = { isRequired: false, authenticate: () => ({ name: 'anybody', may: () => true }) };
   const inner = createTcpListener({
-    ...{ topic: 't', framing: 'line', ack: 'offset', nodeTerm: 5 },
+    ...{ topic: 't', framing: 'line', ack: 'offset', nodeTerm: 5, ackLevel: 'memory' },
     ...{ ingest, authenticator: everybody, limits: DEFAULT_LIMITS, logger, ...tcp },
   });
   const refusal = (error: Parameters<typeof refusalText>[0]): Buffer => frameText(refusalText(error), 'line');
@@ -47,7 +47,7 @@ for (const [name, header] of HEADERS)
       const client = new RawClient(connect(await balance(t, port, header, pieces), '127.0.0.1'));
       client.socket.write('HELLO {"producer":"p","seq":1}\none\ntwo\n');
       await client.until(() => client.text.split('\n').length === 4);
-      assert.match(client.text, /^OK {"term":5,"seq":0}\nOK 0:0\nOK 0:1\n$/);
+      assert.match(client.text, /^OK {"term":5,"seq":0,"ack":"memory"}\nOK 0:0\nOK 0:1\n$/);
       assert.deepEqual(await stored(), ['one', 'two']);
       assert.deepEqual(innerLog.lines, []);
       client.socket.destroy();

@@ -1,6 +1,6 @@
 /**
- * Answers of the TCP and UDP listeners, as text: `OK <partition>:<offset>`, `OK <partition>:-` (stored earlier, place no longer
- * known), `ERR <code> <text>`. A run of consecutive offsets is written by counting up the digits in place, not by formatting each.
+ * Answers of the TCP and UDP listeners, as text: `OK <partition>:<offset>`, `OK <partition>:-` (the place is not known: stored earlier, or still in
+ * a spool), `ERR <code> <text>`. A run of consecutive offsets is written by counting up the digits in place, not by formatting each.
  */
 import type { TandemError } from '../../core/errors.ts';
 
@@ -15,6 +15,17 @@ export interface StoredAnswer {
 /** Consecutive answers: places, or one refusal for `count` records. */
 export type Answer = StoredAnswer | { readonly error: TandemError; readonly count: number };
 
+/** Whether records that are stored at `firstOffset` can be counted to `answer`. */
+export function continues(answer: Answer, partition: number, firstOffset: number): answer is StoredAnswer {
+  if ('error' in answer || answer.partition !== partition) return false;
+  if (firstOffset === -1 || answer.firstOffset === -1) return firstOffset === answer.firstOffset;
+  return answer.firstOffset + answer.count === firstOffset;
+}
+
+/** Of one record. */
+export const placeText = (partition: number, offset: number): string =>
+  `OK ${partition}:${offset === -1 ? '-' : offset}`;
+
 const ZERO = 48;
 const NINE = 57;
 const LINE_FEED = 10;
@@ -28,7 +39,7 @@ export function encodeAnswers(answers: readonly Answer[], framing: Framing): Buf
 
 function encodeAnswer(answer: Answer, framing: Framing): Buffer {
   if ('error' in answer) return repeated(refusalText(answer.error), answer.count, framing);
-  if (answer.firstOffset === -1) return repeated(`OK ${answer.partition}:-`, answer.count, framing);
+  if (answer.firstOffset === -1) return repeated(placeText(answer.partition, -1), answer.count, framing);
   return countedUp(answer, framing);
 }
 

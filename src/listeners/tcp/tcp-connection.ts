@@ -9,7 +9,7 @@ import type { Socket } from 'node:net';
 import type { Identity } from '../../core/contracts/auth.ts';
 import type { AckSink, Lane } from '../../core/contracts/ingest.ts';
 import { asTandemError, TandemError } from '../../core/errors.ts';
-import { type Answer, encodeAnswers, frameText, refusalText } from './answers.ts';
+import { type Answer, continues, encodeAnswers, frameText, refusalText } from './answers.ts';
 import { createFramer, type Framer } from './framer.ts';
 import { Greeting } from './greeting.ts';
 import type { Hello } from './hello.ts';
@@ -64,8 +64,7 @@ export class TcpConnection implements AckSink {
   stored(partition: number, firstOffset: number, count: number): void {
     if (this.#options.ack === 'none') return;
     const last = this.#answers.at(-1);
-    const continues = last !== undefined && 'firstOffset' in last && last.partition === partition && firstOffset !== -1;
-    if (continues && last.firstOffset !== -1 && last.firstOffset + last.count === firstOffset) last.count += count;
+    if (last !== undefined && continues(last, partition, firstOffset)) last.count += count;
     else this.#answers.push({ partition, firstOffset, count });
   }
 
@@ -133,14 +132,13 @@ export class TcpConnection implements AckSink {
   }
 
   async #open(hello: Hello | undefined): Promise<void> {
-    const { authenticator, topic, nodeTerm } = this.#options;
+    const { authenticator, topic, nodeTerm: term, ackLevel: ack } = this.#options;
     const identity: Identity = authenticator.authenticate(hello?.token);
     if (!identity.may('publish', topic))
       throw new TandemError('TANDEM_AUTH_FORBIDDEN', { detail: `publish to ${topic}` });
     const lane = await this.#openLane(hello);
     this.#lane = lane;
-    if (hello !== undefined)
-      this.#write(this.#frame(`OK ${JSON.stringify({ term: nodeTerm, seq: lane.lastSequence })}`));
+    if (hello !== undefined) this.#write(this.#frame(`OK ${JSON.stringify({ term, seq: lane.lastSequence, ack })}`));
   }
 
   async #openLane(hello: Hello | undefined): Promise<Lane> {

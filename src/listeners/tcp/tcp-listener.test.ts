@@ -39,6 +39,7 @@ async function serve(t: TestContext, options: Partial<TcpListenerOptions> = {}, 
     limits,
     logger: silentLogger,
     nodeTerm: 5,
+    ackLevel: 'memory',
     ...options,
   });
   const server = createServer({ pauseOnConnect: true }, (socket) => listener.accept(socket));
@@ -149,13 +150,13 @@ test('HELLO with a producer: tells the last sequence, stores repeats once and an
   const { dial, stored } = await serve(t);
   const first = dial();
   first.socket.write('HELLO {"producer":"p","seq":1}\na\nb\n');
-  assert.deepEqual(await first.lines(3), ['OK {"term":5,"seq":0}', 'OK 0:0', 'OK 0:1']);
+  assert.deepEqual(await first.lines(3), ['OK {"term":5,"seq":0,"ack":"memory"}', 'OK 0:0', 'OK 0:1']);
   const again = dial();
   again.socket.write('HELLO {"producer":"p","seq":2}\nb\nc\n');
-  assert.deepEqual(await again.lines(3), ['OK {"term":5,"seq":2}', 'OK 0:1', 'OK 0:2']);
+  assert.deepEqual(await again.lines(3), ['OK {"term":5,"seq":2,"ack":"memory"}', 'OK 0:1', 'OK 0:2']);
   const onward = dial();
   onward.socket.write('HELLO {"producer":"p"}\nd\n');
-  assert.deepEqual(await onward.lines(2), ['OK {"term":5,"seq":3}', 'OK 0:3']);
+  assert.deepEqual(await onward.lines(2), ['OK {"term":5,"seq":3,"ack":"memory"}', 'OK 0:3']);
   assert.deepEqual((await stored()).map(String), ['a', 'b', 'c', 'd']);
 });
 
@@ -184,7 +185,7 @@ test('tokens: needed, checked, with rights; data before HELLO is refused', async
   assert.match(await answerTo('data\n'), /^ERR TANDEM_AUTH_REQUIRED/);
   assert.match(await answerTo('HELLO {"token":"wrong"}\n'), /^ERR TANDEM_AUTH_INVALID/);
   assert.match(await answerTo('HELLO {"token":"reader"}\n'), /^ERR TANDEM_AUTH_FORBIDDEN/);
-  assert.equal(await answerTo('HELLO {"token":"t"}\n'), 'OK {"term":5,"seq":0}');
+  assert.equal(await answerTo('HELLO {"token":"t"}\n'), 'OK {"term":5,"seq":0,"ack":"memory"}');
   assert.deepEqual(await stored(), []);
 });
 

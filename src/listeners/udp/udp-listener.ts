@@ -10,6 +10,7 @@ import type { Logger, MetricSample } from '../../core/contracts/telemetry.ts';
 import { asTandemError, TandemError } from '../../core/errors.ts';
 import type { Limits } from '../../core/limits.ts';
 import type { Unwrap } from '../proxy-protocol/datagram-proxy.ts';
+import { placeText } from '../tcp/answers.ts';
 
 export interface UdpListenerOptions {
   readonly topic: string;
@@ -81,7 +82,8 @@ class UdpListener implements DatagramListener, AckSink {
   stored(partition: number, firstOffset: number, count: number): void {
     for (let i = 0; i < count; i++) {
       const sender = this.#takeSender();
-      if (this.#options.ack === 'offset') this.#answer(sender, `OK ${partition}:${firstOffset + i}`);
+      if (this.#options.ack === 'offset')
+        this.#answer(sender, placeText(partition, firstOffset === -1 ? -1 : firstOffset + i));
     }
   }
 

@@ -52,7 +52,7 @@ test('a batch with a producer: receipts in the order of the records; sent again,
   }));
   const batch = { topic: 't', producer: 'p', sequence: 1, records };
   const { result } = await ask(client, 'publish', batch);
-  assert.deepEqual(Object.keys(result), ['term', 'receipts']);
+  assert.deepEqual(Object.keys(result), ['term', 'ack', 'receipts']);
   let at = 0;
   for (const { partition, offset, count } of result.receipts)
     for (let i = 0; i < count; i++) assert.equal((await served.stored('t', partition))[offset + i], `${at++}`);

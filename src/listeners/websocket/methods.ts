@@ -1,8 +1,8 @@
 /**
  * The methods on `/ws`. Every answer has the node's `term`, so that a client can tell a node that is not the active one any more.
  *
- *   publish      {topic, data | base64, key?, headers?, producer?, sequence?} -> {term, epoch, partition, offset, isDuplicate?}
- *   publish      {topic, records: [{data | base64, key?, headers?}, …], producer?, sequence?} -> {term, receipts: [{epoch, partition, offset, count,
+ *   publish      {topic, data | base64, key?, headers?, producer?, sequence?} -> {term, ack, epoch, partition, offset, isDuplicate?}
+ *   publish      {topic, records: [{data | base64, key?, headers?}, …], producer?, sequence?} -> {term, ack, receipts: [{epoch, partition, offset, count,
  *                isDuplicate?}, …]}; `sequence` is the first record's. With a producer the receipts are in the order of the records
  *   subscribe    {channel, from?: "now" | "start" | position} -> {term, channel, position, isComplete}, before the first `record` of the channel
  *   unsubscribe  {channel} -> {term, channel}
@@ -11,6 +11,7 @@
  * A parameter of another name is refused, so that a misspelt `key` cannot lose order in silence. `subscribe` cannot stand in a batch: its
  * answer would come after the first records.
  */
+import type { AckLevel } from '../../core/contracts/engine.ts';
 import type { AppendOptions, Ingest } from '../../core/contracts/ingest.ts';
 import type { SubscribeFrom } from '../../core/contracts/push.ts';
 import { TandemError } from '../../core/errors.ts';
@@ -28,8 +29,8 @@ const SUBSCRIBE_PARAMS: ReadonlySet<string> = new Set(['channel', 'from']);
 const UNSUBSCRIBE_PARAMS: ReadonlySet<string> = new Set(['channel']);
 const PING_PARAMS: ReadonlySet<string> = new Set();
 
-export function createMethods(ingest: Ingest, nodeTerm: number): RpcMethods {
-  const methods = new Methods(ingest, nodeTerm);
+export function createMethods(ingest: Ingest, nodeTerm: number, ackLevel: AckLevel): RpcMethods {
+  const methods = new Methods(ingest, nodeTerm, ackLevel);
   return new Map([
     ['publish', (call: RpcCall, params: RpcParams) => methods.publish(call, params)],
     ['subscribe', (call: RpcCall, params: RpcParams) => methods.subscribe(call, params)],
@@ -42,11 +43,13 @@ class Methods {
   readonly #ingest: Ingest;
   /** `"term":7`: the first member of every result. */
   readonly #termMember: string;
+  readonly #ackMember: string;
   readonly #pong: string;
 
-  constructor(ingest: Ingest, nodeTerm: number) {
+  constructor(ingest: Ingest, nodeTerm: number, ackLevel: AckLevel) {
     this.#ingest = ingest;
     this.#termMember = `"term":${nodeTerm}`;
+    this.#ackMember = `"ack":"${ackLevel}"`;
     this.#pong = `{${this.#termMember}}`;
   }
 
@@ -63,7 +66,7 @@ class Methods {
     const [receipt] = receipts;
     if (receipt === undefined) throw new TandemError('TANDEM_INTERNAL', { detail: 'an append without a receipt' });
     const places = isBatch ? `"receipts":[${receiptList(receipts)}]` : receiptMembers(receipt);
-    call.answer(`{${this.#termMember},${places}}`);
+    call.answer(`{${this.#termMember},${this.#ackMember},${places}}`);
   }
 
   subscribe(call: RpcCall, params: RpcParams): Promise<void> {

@@ -1,6 +1,7 @@
 /** The WebSocket side of the HTTP listener: takes a socket over after the HTTP request for it was read and checked. */
 import type { Socket } from 'node:net';
 import type { Identity } from '../../core/contracts/auth.ts';
+import type { AckLevel } from '../../core/contracts/engine.ts';
 import type { Ingest } from '../../core/contracts/ingest.ts';
 import type { Push } from '../../core/contracts/push.ts';
 import type { Logger } from '../../core/contracts/telemetry.ts';
@@ -25,12 +26,13 @@ export interface WebSocketEndpointOptions {
   readonly logger: Logger;
   readonly budget: ByteBudget;
   readonly nodeTerm: number;
+  readonly ackLevel: AckLevel;
 }
 
 export class WebSocketEndpoint {
   readonly #hub: WebSocketHub;
 
-  constructor({ ingest, push, limits, clock, logger, budget, nodeTerm }: WebSocketEndpointOptions) {
+  constructor({ ingest, push, limits, clock, logger, budget, nodeTerm, ackLevel }: WebSocketEndpointOptions) {
     const turnMs = limits.idleTimeoutMs === 0 ? PING_TURN_MS : Math.min(PING_TURN_MS, limits.idleTimeoutMs);
     this.#hub = {
       ingest,
@@ -39,7 +41,7 @@ export class WebSocketEndpoint {
       logger,
       budget,
       encoder: new WebSocketEncoder(nodeTerm),
-      methods: createMethods(ingest, nodeTerm),
+      methods: createMethods(ingest, nodeTerm, ackLevel),
       wheel: new PingWheel(clock, turnMs),
       messageBytesMax: limits.requestBytesMax,
     };

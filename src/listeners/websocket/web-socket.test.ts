@@ -58,7 +58,7 @@ test('publish answers with the place; text, bytes, key, headers and producer arr
   const served = await serveListener(t);
   const client = await join(t, served);
   const first = await client.call('publish', { topic: 't', data: 'hé', key: 'k', headers: { a: 'b' } });
-  assert.deepEqual(Object.keys(first.result), ['term', 'epoch', 'partition', 'offset']);
+  assert.deepEqual(Object.keys(first.result), ['term', 'ack', 'epoch', 'partition', 'offset']);
   await client.call('publish', { topic: 't', base64: 'AP8=' });
   const sequenced = { topic: 't', data: 'once', producer: 'p', sequence: 1 };
   const { result } = await client.call('publish', sequenced);

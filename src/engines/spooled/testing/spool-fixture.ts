@@ -34,7 +34,7 @@ export interface SpoolStage {
   another(): Promise<SpooledEngine>;
 }
 
-export const base = { clock: systemClock, random: seededRandom(1), limits: DEFAULT_LIMITS };
+const base = { clock: systemClock, random: seededRandom(1), limits: DEFAULT_LIMITS };
 
 export async function openStage(t: TestContext, given: Partial<SpoolOptions> = {}): Promise<SpoolStage> {
   const [localStore, remoteStore] = [new MemoryStore(base), new MemoryStore(base)];
