@@ -112,10 +112,13 @@ const withManualClock = (code: string): string => {
   return replaced;
 };
 
-/** As the engine's shards, but that it knows nothing of connections. Faults: nothing arrives, or no answer, until it is healed. */
+/** Nothing arrives; nothing is answered; answers come when it is healed. */
+export type Fault = 'none' | 'requests' | 'answers' | 'late';
+
+/** As the engine's shards, but that it knows nothing of connections. */
+
 export class CatalogShard implements Shard {
   readonly tag = PREFIX;
-  fault: 'none' | 'requests' | 'answers' = 'none';
   replicaCount = 0;
   confirmedReplicas = 0;
   readonly #client: Client;
@@ -123,11 +126,24 @@ export class CatalogShard implements Shard {
   readonly #listeners = new Map<string, Set<(message: Buffer | undefined) => void>>();
   readonly #reconnected = new Set<() => void>();
   #history: string | undefined;
+  #fault: Fault = 'none';
+  #healed = Promise.withResolvers<void>();
   #tail: Promise<unknown> = Promise.resolve();
 
   constructor(client: Client, calls: { inHand: number }) {
     this.#client = client;
     this.#calls = calls;
+  }
+
+  get fault(): Fault {
+    return this.#fault;
+  }
+
+  set fault(fault: Fault) {
+    this.#fault = fault;
+    if (fault === 'late') return;
+    this.#healed.resolve();
+    this.#healed = Promise.withResolvers();
   }
 
   key(name: string): string {
@@ -146,14 +162,19 @@ export class CatalogShard implements Shard {
   }
 
   async #perform(name: string, keys: readonly string[], args: readonly (string | Buffer)[]): Promise<Answer> {
-    if (this.fault === 'requests') throw new TandemError('TANDEM_STORE_UNREACHABLE');
+    if (this.#fault === 'requests') throw new TandemError('TANDEM_STORE_UNREACHABLE');
     this.#history ??= await this.#adopt();
     for (;;) {
       const reply = await this.#call(name, keys, [this.#history, ...args]);
       const status = String(reply[0]);
+      if (this.#fault === 'late') {
+        this.#calls.inHand--;
+        await this.#healed.promise;
+        this.#calls.inHand++;
+      }
       if (status === 'HISTORY') this.#history = await this.#adopt();
       else if (status === 'TERM') throw fencedError(Number(reply[1]));
-      else if (this.fault === 'answers') throw new TandemError('TANDEM_STORE_UNREACHABLE');
+      else if (this.#fault !== 'none') throw new TandemError('TANDEM_STORE_UNREACHABLE');
       else return reply;
     }
   }
@@ -185,7 +206,7 @@ export class CatalogShard implements Shard {
 
   /** A message comes to this listener. */
   told(channel: 'groups' | 'topics', message: string): void {
-    if (this.fault === 'none')
+    if (this.#fault === 'none')
       for (const listener of this.#listeners.get(channel) ?? []) listener(Buffer.from(message));
   }
 

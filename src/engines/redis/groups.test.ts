@@ -136,6 +136,23 @@ test('a member that cannot reach the server has nothing before others have it', 
   assert.deepEqual(counts([lost, other]), [3, 3]);
 });
 
+test('an answer that comes late gives nothing that others may have', async (t) => {
+  const { node, pass } = await start(t);
+  const a = node();
+  const told: number[] = [];
+  const late = await join(a, (assignments) => void told.push(assignments.length));
+  const other = await join(node());
+  await pass(500);
+  a.shard.fault = 'late';
+  await pass(SESSION_MS + 2000);
+  assert.deepEqual(counts([late, other]), [0, 6]);
+  told.length = 0;
+  a.shard.fault = 'none';
+  await pass(3000);
+  assert.deepEqual(counts([late, other]), [3, 3]);
+  assert.deepEqual(told, [3]);
+});
+
 test('a process of the same name follows at once, and fences', async (t) => {
   const { node, pass } = await start(t);
   const a = node('n1/0');
