@@ -141,9 +141,8 @@ test('an answer that comes late gives nothing that others may have', async (t) =
   const a = node();
   const told: number[] = [];
   const late = await join(a, (assignments) => void told.push(assignments.length));
-  const other = await join(node());
-  await pass(500);
   a.shard.fault = 'late';
+  const other = await join(node());
   await pass(SESSION_MS + 2000);
   assert.deepEqual(counts([late, other]), [0, 6]);
   told.length = 0;
