@@ -85,18 +85,83 @@ async function compose(t: TestContext, example: string, files: readonly string[]
 async function failsOver(t: TestContext): Promise<void> {
   const { stage, start } = await compose(t, 'redis-sentinel', ['redis.conf', 'sentinel.conf']);
   await settle(stage, 'redis-sentinel');
+  const front = startNodes(stage);
+  await stage.until('a node takes records', () => publish(front, 0), 60_000);
+  let acked = 1;
+  let isOver = false;
+  const load = (async () => {
+    for (; !isOver; acked++) await stage.until(`record ${acked} is acknowledged`, () => publish(front, acked));
+  })();
   await stage.kill('redis-1');
   await untilExamined('a replica has been promoted', [stage, 'redis-sentinel'], (checks) =>
     checks.some(({ name, finding }) => name === 'sentinel master' && /1[23]:6379/.test(finding)),
   );
+  await stage.kill('tandem-a', 'SIGTERM');
+  isOver = true;
+  await load;
+  t.diagnostic(`${acked} records acknowledged while the master was killed and a node stopped`);
+  await stage.until('everything is in Redis', async () => (await stored(front)).length >= acked);
+  assert.deepEqual((await stored(front)).sort(), Array.from({ length: acked }, (_, i) => String(i)).sort());
   start('redis-1');
   await settle(stage, 'redis-sentinel');
+}
+
+const AUTHORIZATION = `Bearer ${environmentOf('redis-sentinel')['TANDEM_APP_TOKEN']}`;
+
+/** Whether it was acknowledged; may be sent again. */
+async function publish(front: string, number: number): Promise<boolean> {
+  const sequence = String(number + 1);
+  const headers = { authorization: AUTHORIZATION, 'tandem-producer': 'example', 'tandem-sequence': sequence };
+  const answer = await fetch(`${front}/topics/data_queue`, { method: 'POST', body: String(number), headers }).catch(
+    () => undefined,
+  );
+  await answer?.arrayBuffer();
+  return answer?.ok === true;
+}
+
+/** Everything that Redis has, as a node reads it. */
+async function stored(front: string): Promise<string[]> {
+  const texts: string[] = [];
+  for (let partition = 0; partition < 8; partition++) {
+    const from = `partition=${partition}&from=0&limit=10000`;
+    const answer = await fetch(`${front}/topics/data_queue/records?${from}`, {
+      headers: { authorization: AUTHORIZATION },
+    });
+    assert.ok(answer.ok, String(answer.status));
+    const lines = (await answer.text()).split('\n').filter((line) => line !== '');
+    texts.push(...lines.map((line) => (JSON.parse(line) as { data: string }).data));
+  }
+  return texts;
 }
 
 async function forms(t: TestContext): Promise<void> {
   const { stage, start } = await compose(t, 'redis-cluster', ['redis.conf']);
   start('redis-form');
   await settle(stage, 'redis-cluster');
+}
+
+const TANDEM = join(import.meta.dirname, '..', 'bin', 'tandem.js');
+const NODES = ['tandem-a', 'tandem-b', 'tandem-c'];
+
+/** The nodes and HAProxy, by the compose file's commands; each binds its own address. */
+function startNodes(stage: Stage): string {
+  const { services } = readCompose('redis-sentinel/docker-compose.yml');
+  const addressOf = (name: string): string => stage.moved(services[name]?.networks['tandem']?.ipv4_address ?? '');
+  for (const name of NODES) {
+    const own = (text: string): string => text.replaceAll('0.0.0.0', addressOf(name));
+    const config = stage.put(name, 'redis-sentinel/tandem.yaml', 'tandem.yaml', own);
+    const args = (services[name]?.command ?? [])
+      .map((arg) => (arg === '/config/tandem.yaml' ? config : arg.replace(/^\/data$/, join(stage.folder, name))))
+      .join(' ');
+    const script = `exec ${process.execPath} ${TANDEM} ${args} --workers 1`;
+    stage.start(name, { script, environment: environmentOf('redis-sentinel') });
+  }
+  const front = addressOf('haproxy');
+  const config = stage.put('haproxy', 'redis-sentinel/haproxy.cfg', 'haproxy.cfg', (text) =>
+    text.replaceAll('bind *:', `bind ${front}:`),
+  );
+  stage.start('haproxy', { script: `exec haproxy -db -f ${config}`, environment: {} });
+  return `http://${front}:9500`;
 }
 
 /** What `ExecStartPre` and `ExecStart` of a unit run on the machine with this address. */
