@@ -1,6 +1,7 @@
 /** The servers behind a URL: one lane per hash tag, one finder of masters for all. */
 import type { Logger } from '../../../core/contracts/telemetry.ts';
 import { TandemError } from '../../../core/errors.ts';
+import { ClusterFinder } from './cluster-finder.ts';
 import { hashSlot } from './hash-slot.ts';
 import type { FinderEvents, FinderSettings, MasterFinder } from './master-finder.ts';
 import {
@@ -104,6 +105,6 @@ function createFinder(settings: FinderSettings, events: FinderEvents): MasterFin
     case 'sentinel':
       return new SentinelFinder(settings, events);
     case 'cluster':
-      throw new TandemError('TANDEM_INTERNAL', { detail: `${settings.url.kind}: not yet` });
+      return new ClusterFinder(settings, events);
   }
 }
