@@ -134,6 +134,11 @@ test('facts that somebody deleted are made anew, under another epoch; the record
   assert.ok(await lostAt(engine, before.epoch, 3));
   assert.deepEqual((await append(engine, ['x-10'])).runs, [{ count: 1, firstOffset: 10, isDuplicate: false }]);
   assert.deepEqual(await readTexts(engine), texts('x', 11));
+  // Its name stands among the earlier histories then; the partition was another one.
+  await server.call('SAVE');
+  await server.restart();
+  await untilServed(engine);
+  assert.ok(await lostAt(engine, before.epoch, 3));
 });
 
 test('entries that somebody deleted are found', { skip }, async (t) => {
