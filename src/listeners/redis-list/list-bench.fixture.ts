@@ -125,14 +125,12 @@ export class ListBench {
 
   /** Until every item is stored and crossed off. */
   async untilEmptied(boundMs?: number): Promise<void> {
-    await until(
-      'the lists are empty',
-      async () => {
-        const lengths = await Promise.all((await this.lists()).map((key) => this.server.call('LLEN', key)));
-        return lengths.every((length) => length === 0);
-      },
-      boundMs,
-    );
+    await until('the lists are empty', () => this.isEmptied(), boundMs);
+  }
+
+  async isEmptied(): Promise<boolean> {
+    const lengths = await Promise.all((await this.lists()).map((key) => this.server.call('LLEN', key)));
+    return lengths.every((length) => length === 0);
   }
 
   /** The list and those of the takers. */
