@@ -67,6 +67,12 @@ function measuresOf(site: SiteKind, results: readonly SeriesResult[]): Measure[]
   const ours = lanes.some(({ kind }) => kind === 'tandem');
   return [
     ...(ours ? tandemMeasures(name, verdictOf(results, 'tandem'), lanes) : []),
+    {
+      name: `${name}: delay of the measuring process itself, p99`,
+      unit: 'ms',
+      value: median(results.map(({ ownDelayMs }) => ownDelayMs.failover)),
+      peer: { name: 'calm', value: median(results.map(({ ownDelayMs }) => ownDelayMs.calm)) },
+    },
     ...peerMeasures(name, 'plain', verdictOf(results, 'plain'), lanes),
     ...peerMeasures(name, 'wait', verdictOf(results, 'wait'), lanes),
     { name: `${name}: new master after, median`, unit: 'ms', value: median(promoted), rounds: promoted },

@@ -1,9 +1,9 @@
-/** Starts and steers the load's process. */
+/** Starts and steers a process with lanes. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import type { LaneResult, Phase } from './lane-log.ts';
-import type { LoadOrder, LoadReport, LoadSpec } from './load-main.ts';
+import type { Phase } from './lane-log.ts';
+import type { LoadOrder, LoadReport, LoadResult, LoadSpec } from './load-main.ts';
 
 const LOAD_MAIN = fileURLToPath(new URL('./load-main.ts', import.meta.url));
 /** For what is acknowledged late, after the last failover. */
@@ -27,9 +27,8 @@ export class FailoverLoad {
     await this.#ask({ phase });
   }
 
-  async stop(): Promise<readonly LaneResult[]> {
-    const report = await this.#ask({ stopWithinMs: STOP_WITHIN_MS });
-    return 'lanes' in report ? report.lanes : [];
+  async stop(): Promise<LoadResult> {
+    return (await this.#ask({ stopWithinMs: STOP_WITHIN_MS })) as LoadResult;
   }
 
   kill(): void {

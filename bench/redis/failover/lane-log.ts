@@ -4,12 +4,12 @@ import { NumberList } from '../../../chaos/evidence/number-list.ts';
 /** A Tandem node; plain XADD; XADD and WAIT 1. */
 export type LaneKind = 'tandem' | 'plain' | 'wait';
 
-/** No fault; from the fault until the new master serves; until the old one is its replica. */
+/** No fault; from the fault until the new master serves; until the old one is its replica, and before the first calm time. */
 export type Phase = 'calm' | 'failover' | 'recovery';
 
 /** Of the whole load: a record that was under way during a failover counts as one of it, whenever it is acknowledged. */
 export class PhaseClock {
-  #phase: Phase = 'calm';
+  #phase: Phase = 'recovery';
   #failoverEndedMs = Number.NEGATIVE_INFINITY;
 
   enter(phase: Phase): void {

@@ -8,7 +8,7 @@ export interface LaneOptions {
 }
 
 const TICK_MS = 5;
-const RECONNECT_MS = 20;
+const RECONNECT_MS = 50;
 /** Makes records of some size. */
 const PADDING = '.'.repeat(80);
 export const recordOf = (name: string, sequence: number): string => `${name}:${sequence}|${PADDING}`;

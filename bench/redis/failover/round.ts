@@ -34,9 +34,10 @@ export function drawFault(random: Random): Fault {
   return { kind, cutMs, isLeftToSentinels: random.fraction() < 0.1 };
 }
 
-/** Returns how long it took until the replica was the master. */
+/** From `recovery` to `recovery`. Returns how long it took until the replica was the master. */
 export async function failOver({ site, random, fault, calmMs, enter }: RoundOptions): Promise<number> {
   await pairsOf(site);
+  await enter('calm');
   await pause(calmMs);
   const pairs = await pairsOf(site);
   const pair = pairs[Math.floor(random.fraction() * pairs.length)] as Pair;
@@ -55,8 +56,6 @@ export async function failOver({ site, random, fault, calmMs, enter }: RoundOpti
   await pause(calmMs);
   await enter('recovery');
   await bringBack(site, pair, fault);
-  await pairsOf(site);
-  await enter('calm');
   return promotedMs;
 }
 

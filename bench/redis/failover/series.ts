@@ -1,10 +1,12 @@
 /** Some failovers of one site under one load, with servers and a node of their own, and the check at the end. */
+import { pause } from '../../../chaos/producers/producer.ts';
 import { seededRandom } from '../../../src/core/ports/random.ts';
 import type { Say } from '../../measure.ts';
 import { discard, startTandem } from '../../tandem-server.ts';
 import { FailoverLoad } from './failover-load.ts';
-import type { LaneKind, LaneResult } from './lane-log.ts';
+import type { LaneKind, LaneResult, Phase } from './lane-log.ts';
 import type { Verdict } from './ledger.ts';
+import type { LoadResult } from './load-main.ts';
 import { readStream, readTandem } from './read-back.ts';
 import { drawFault, failOver } from './round.ts';
 import { type Detection, type Site, type SiteKind, startSite } from './site.ts';
@@ -23,11 +25,15 @@ export interface SeriesOptions {
 export interface SeriesResult {
   readonly promotedMs: readonly number[];
   readonly lanes: readonly LaneResult[];
+  /** Of the process with the lanes to Tandem, or the only one. */
+  readonly ownDelayMs: LoadResult['ownDelayMs'];
   readonly verdicts: { readonly [K in LaneKind]: readonly Verdict[] };
 }
 
 /** Enough for every shard of a Cluster to have some. */
 const PARTITIONS = 12;
+/** Before the first round: of its calm time. */
+const WARM_UP_CALMS = 2;
 
 export async function runSeries(say: Say, options: SeriesOptions): Promise<SeriesResult> {
   const site = await startSite(options.kind, options.detection);
@@ -35,18 +41,25 @@ export async function runSeries(say: Say, options: SeriesOptions): Promise<Serie
   const node = options.lanes.tandem === 0 ? undefined : await startTandem(2, config).catch(abandon(site.stop));
   const { lanes, recordsPerSecond } = options;
   const linesPort = node?.ports.lines ?? 0;
-  const load = new FailoverLoad({ lanes, recordsPerSecond, linesPort, lookup: site.lookup });
+  const spec = { recordsPerSecond, linesPort, lookup: site.lookup };
+  const none = { tandem: 0, plain: 0, wait: 0 };
+  // Apart: plain clients have much to do when a master is gone, and would be late for the other answers.
+  const loads = [
+    ...(node === undefined ? [] : [new FailoverLoad({ ...spec, lanes: { ...none, tandem: lanes.tandem } })]),
+    new FailoverLoad({ ...spec, lanes: { ...lanes, tandem: 0 } }),
+  ];
   try {
-    const promotedMs = await repeat(say, options, site, load);
-    const results = await load.stop();
-    const of = (kind: LaneKind): readonly LaneResult[] => results.filter((lane) => lane.kind === kind);
+    const promotedMs = await repeat(say, options, site, loads);
+    const results = await Promise.all(loads.map((load) => load.stop()));
+    const all = results.flatMap((result) => result.lanes);
+    const of = (kind: LaneKind): readonly LaneResult[] => all.filter((lane) => lane.kind === kind);
     const streams = (kind: LaneKind): Promise<Verdict[]> =>
       Promise.all(of(kind).map((lane) => readStream(site.lookup, lane)));
     const tandem = node === undefined ? [] : await readTandem(node.ports.http, of('tandem'));
     const verdicts = { tandem, plain: await streams('plain'), wait: await streams('wait') };
-    return { promotedMs, lanes: results, verdicts };
+    return { promotedMs, lanes: all, ownDelayMs: (results[0] as LoadResult).ownDelayMs, verdicts };
   } finally {
-    load.kill();
+    for (const load of loads) load.kill();
     if (node !== undefined) await discard(node);
     await site.stop();
   }
@@ -56,13 +69,16 @@ async function repeat(
   say: Say,
   { kind, rounds, seed, calmMs }: SeriesOptions,
   site: Site,
-  load: FailoverLoad,
+  loads: readonly FailoverLoad[],
 ): Promise<number[]> {
   const random = seededRandom(seed);
+  const enter = async (phase: Phase): Promise<void> => {
+    await Promise.all(loads.map((load) => load.enter(phase)));
+  };
+  await pause(WARM_UP_CALMS * calmMs);
   const times: number[] = [];
   for (let round = 1; round <= rounds; round++) {
     const fault = drawFault(random);
-    const enter = load.enter.bind(load);
     const promotedMs = await failOver({ site, random, fault, calmMs, enter });
     times.push(promotedMs);
     const cut = fault.cutMs === 0 ? '' : `, replica cut off ${fault.cutMs} ms before`;
