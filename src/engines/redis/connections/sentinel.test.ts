@@ -28,6 +28,8 @@ test('the master is found, and who else there is', { skip }, async (t) => {
     prepared.map(({ tag, configEpoch, replicas }) => [tag, configEpoch, replicas]),
     [['a', 0, 1]],
   );
+  await servers.close();
+  await until('no socket is left', () => !process.getActiveResourcesInfo().includes('TCPSocketWrap'));
 });
 
 for (const fault of ['kill', 'pause'] as const)

@@ -146,6 +146,30 @@ test('a server that is slow for a while loses no call', { skip }, async (t) => {
   assert.equal(prepared.length, 1);
 });
 
+test('that this process stood still is not taken for a silence of the server', { skip }, async (t) => {
+  const { url } = await startRedis(t);
+  const { servers, prepared } = openForTest(t, url, { suspectAfterMs: 50, hungAfterMs: 200 });
+  const shard = servers.shard('a');
+  await shard.call(['PING']);
+  const inHand = shard.call(['INCR', '{a}n']);
+  // Once the call has left.
+  await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+  for (const startMs = performance.now(); performance.now() - startMs < 500; );
+  assert.equal(await inHand, 1);
+  assert.equal(prepared.length, 1);
+});
+
+test('calls of one turn leave together', { skip }, async (t) => {
+  const { url, server } = await startRedis(t);
+  const shard = openForTest(t, url).servers.shard('a');
+  await shard.call(['PING']);
+  const reads = async (): Promise<number> => Number(await server.info('stats', 'total_reads_processed'));
+  const before = await reads();
+  await Promise.all(Array.from({ length: 500 }, () => shard.call(['PING'])));
+  // The question for the number is some itself.
+  assert.ok((await reads()) - before < 10);
+});
+
 test('messages arrive, and after each new connection the listener is told that some may be missing', {
   skip,
 }, async (t) => {
