@@ -61,9 +61,10 @@ export async function startCatalogServer(t: TestContext, isManual = false): Prom
   const key = (name: string): string => `{${PREFIX}}:${name}`;
   const shards: CatalogShard[] = [];
   const calls = { inHand: 0 };
-  await subscriber.sSubscribe(key('groups'), (message) => {
-    for (const shard of shards) shard.told('groups', String(message));
-  });
+  for (const channel of ['groups', 'peers'] as const)
+    await subscriber.sSubscribe(key(channel), (message) => {
+      for (const shard of shards) shard.told(channel, String(message));
+    });
   return {
     client,
     idle: async () => {
@@ -186,6 +187,14 @@ export class CatalogShard implements Shard {
     return () => listeners.delete(listener);
   }
 
+  async publish(name: string, message: string): Promise<void> {
+    if (this.#fault !== 'none') throw new TandemError('TANDEM_STORE_UNREACHABLE');
+    this.#calls.inHand++;
+    await this.#client.sPublish(this.key(name), message).finally(() => {
+      this.#calls.inHand--;
+    });
+  }
+
   onReconnected(listener: () => void): () => void {
     this.#reconnected.add(listener);
     return () => this.#reconnected.delete(listener);
@@ -204,8 +213,13 @@ export class CatalogShard implements Shard {
     for (const listener of this.#reconnected) listener();
   }
 
+  /** Messages may have been missed. */
+  resubscribed(): void {
+    for (const listeners of this.#listeners.values()) for (const listener of listeners) listener(undefined);
+  }
+
   /** A message comes to this listener. */
-  told(channel: 'groups' | 'topics', message: string): void {
+  told(channel: 'groups' | 'topics' | 'peers', message: string): void {
     if (this.#fault === 'none')
       for (const listener of this.#listeners.get(channel) ?? []) listener(Buffer.from(message));
   }

@@ -81,6 +81,14 @@ export class LibraryShard implements Shard {
     return this.#raw.subscribe(this.key(name), listener);
   }
 
+  async publish(name: string, message: string): Promise<void> {
+    try {
+      await this.#raw.call(['SPUBLISH', this.key(name), message]);
+    } catch (error) {
+      throw asStoreError(error);
+    }
+  }
+
   onReconnected(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);

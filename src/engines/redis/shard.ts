@@ -21,6 +21,8 @@ export interface Shard {
    * Listens on the sharded channel `{tag}:<name>`; undefined: messages may have been missed before. Returns the way to stop.
    */
   subscribe(name: string, listener: (message: Buffer | undefined) => void): () => void;
+  /** Tells whoever listens now on the sharded channel `{tag}:<name>`. Errors as `call`. */
+  publish(name: string, message: string): Promise<void>;
   /** Called after each new connection and each new history: what was armed on the server may be gone. Returns the way to stop it. */
   onReconnected(listener: () => void): () => void;
   /** Online replicas of its master now. */
