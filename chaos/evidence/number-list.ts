@@ -36,6 +36,11 @@ export class NumberList {
     this.#length = Math.max(this.#length, index + 1);
   }
 
+  /** Forgets what lies from `length` on. */
+  truncate(length: number): void {
+    this.#length = Math.min(this.#length, length);
+  }
+
   pop(): number | undefined {
     return this.#length === 0 ? undefined : this.#numbers[--this.#length];
   }

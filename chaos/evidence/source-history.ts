@@ -9,6 +9,14 @@ export interface Place {
   readonly offset: number;
 }
 
+/** Who has answered. */
+export interface Answerer {
+  /** The answer's, if it has one. */
+  readonly term?: number | undefined;
+  /** Of the source's route. */
+  readonly node?: number;
+}
+
 export interface SourceOptions {
   readonly name: string;
   /** It re-sends with a producer sequence until it is acknowledged: each value must be stored exactly once. */
@@ -28,6 +36,8 @@ export class SourceHistory {
   readonly terms: TermSpan[] = [];
   /** By sequence - 1: the place as one number, or one of the constants. */
   readonly #places = new NumberList();
+  /** By sequence - 1: which node has answered, or was asked. */
+  readonly #nodes = new NumberList();
   readonly #values: Values;
   acked = 0;
   uncertain = 0;
@@ -45,10 +55,11 @@ export class SourceHistory {
     values.add(name);
   }
 
-  /** `sentMs`: when it was sent to who has answered; `term`: the answer's, if it has one. */
-  ack(sequence: number, { partition, offset }: Place, sentMs: number, term?: number): void {
+  /** `sentMs`: when it was sent to who has answered. */
+  ack(sequence: number, { partition, offset }: Place, sentMs: number, { term, node = 0 }: Answerer = {}): void {
     const ackedMs = performance.now();
     this.#places.set(sequence - 1, offset < 0 ? FORGOTTEN : partition * OFFSETS + offset);
+    this.#nodes.set(sequence - 1, node);
     this.acked++;
     this.longestPauseMs = Math.max(this.longestPauseMs, ackedMs - this.lastAckedMs);
     this.lastAckedMs = ackedMs;
@@ -57,8 +68,9 @@ export class SourceHistory {
   }
 
   /** Sent and never answered: stored at most once, or not at all. */
-  doubt(sequence: number): void {
+  doubt(sequence: number, node = 0): void {
     this.#places.set(sequence - 1, UNCERTAIN);
+    this.#nodes.set(sequence - 1, node);
     this.uncertain++;
   }
 
@@ -68,6 +80,11 @@ export class SourceHistory {
     if (place === FORGOTTEN) return { partition: -1, offset: -1 };
     if (place === UNCERTAIN || Number.isNaN(place)) return undefined;
     return { partition: Math.floor(place / OFFSETS), offset: place % OFFSETS };
+  }
+
+  /** Through which of the nodes it went, as far as the source knows. */
+  nodeOf(sequence: number): number {
+    return this.#nodes.at(sequence - 1) || 0;
   }
 
   get lastSequence(): number {

@@ -68,7 +68,7 @@ export class LoopBlocker implements Producer {
         const response = await fetch(this.#url, { method: 'POST', headers, body, signal });
         const answer = (await response.json()) as { partition: number; offset: number | null; term?: number };
         if (response.status === 201) {
-          this.history.ack(sequence, { partition: answer.partition, offset: answer.offset ?? -1 }, sentMs, answer.term);
+          this.history.ack(sequence, { partition: answer.partition, offset: answer.offset ?? -1 }, sentMs, answer);
           return;
         }
       } catch {

@@ -10,6 +10,7 @@ import {
   recordOf,
   valueAt,
 } from './producer.ts';
+import { Route } from './route.ts';
 
 export interface HttpProducerOptions extends ProducerOptions {
   /** Records per request; 1: the record as it is. */
@@ -25,7 +26,7 @@ interface Answer {
 export class HttpProducer implements Producer {
   readonly history: SourceHistory;
   readonly complaints: string[] = [];
-  readonly #url: string;
+  readonly #route: Route;
   readonly #name: string;
   readonly #batch: number;
   readonly #pace: Pace;
@@ -34,7 +35,7 @@ export class HttpProducer implements Producer {
   readonly #ended: Promise<void>;
 
   constructor({ name, port, batch, values, recordsPerSecond }: HttpProducerOptions) {
-    this.#url = `http://127.0.0.1:${port}/topics/data_queue`;
+    this.#route = Route.of(port);
     this.#name = name;
     this.#batch = batch;
     this.#pace = new Pace(recordsPerSecond);
@@ -65,15 +66,17 @@ export class HttpProducer implements Producer {
     const values = Array.from({ length: this.#batch }, (_, i) => valueAt(this.#name, sequence + i));
     while (!this.#isAbandoned) {
       const sentMs = performance.now();
+      const node = this.#route.index;
       const answer = await this.#post(sequence, values);
       if (answer !== undefined) {
         const { partition, offset, term } = answer;
         values.forEach((_, i) => {
           const place = { partition, offset: offset === null || offset < 0 ? -1 : offset + i };
-          this.history.ack(sequence + i, place, sentMs, term);
+          this.history.ack(sequence + i, place, sentMs, { term, node });
         });
         return;
       }
+      this.#route.next();
       await pause(RECONNECT_MS);
     }
   }
@@ -81,7 +84,7 @@ export class HttpProducer implements Producer {
   async #post(sequence: number, values: readonly string[]): Promise<Answer | undefined> {
     const isBatch = this.#batch > 1;
     try {
-      const response = await fetch(this.#url, {
+      const response = await fetch(`http://${this.#route.authority}/topics/data_queue`, {
         method: 'POST',
         headers: {
           'tandem-producer': this.#name,

@@ -1,6 +1,7 @@
 /** A client that sends unique values until it is told to stop, whatever happens to the server, and keeps what it was answered. */
 import type { SourceHistory } from '../evidence/source-history.ts';
 import type { Values } from '../evidence/values.ts';
+import type { Route } from './route.ts';
 
 export interface Producer {
   readonly history: SourceHistory;
@@ -14,8 +15,8 @@ export interface Producer {
 
 export interface ProducerOptions {
   readonly name: string;
-  /** Of the listener, or of a bad network before it. */
-  readonly port: number;
+  /** Of the listener, or of a bad network before it; or the listeners of several nodes. */
+  readonly port: number | Route;
   readonly values: Values;
   /** At most. Default: as fast as answers come. */
   readonly recordsPerSecond?: number;

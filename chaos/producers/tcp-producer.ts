@@ -21,8 +21,8 @@ export class TcpProducer extends WindowProducer {
 
   protected override converse(): Promise<void> {
     return new Promise((resolve) => {
-      const { port, name, hasSequence, framing } = this.#options;
-      const socket = connect({ port, host: '127.0.0.1', noDelay: true });
+      const { name, hasSequence, framing } = this.#options;
+      const socket = connect({ ...this.route.address, noDelay: true });
       this.#socket = socket;
       this.#isGreeted = !hasSequence;
       this.#term = undefined;

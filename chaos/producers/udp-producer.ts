@@ -1,7 +1,8 @@
 /** UDP producer: one datagram at a time; no answer in time makes its value uncertain. */
 import { createSocket } from 'node:dgram';
-import { SourceHistory } from '../evidence/source-history.ts';
+import { type Place, SourceHistory } from '../evidence/source-history.ts';
 import { Pace, type Producer, type ProducerOptions, pause, recordOf, valueAt } from './producer.ts';
+import { Route } from './route.ts';
 
 const ANSWER_TIMEOUT_MS = 300;
 
@@ -13,13 +14,13 @@ export interface UdpProducerOptions extends ProducerOptions {
 export class UdpProducer implements Producer {
   readonly history: SourceHistory;
   readonly complaints: string[] = [];
-  readonly #port: number;
+  readonly #route: Route;
   readonly #pace: Pace;
   #isStopping = false;
   readonly #ended: Promise<void>;
 
   constructor({ name, port, values, recordsPerSecond, mayRepeat = false }: UdpProducerOptions) {
-    this.#port = port;
+    this.#route = Route.of(port);
     this.#pace = new Pace(recordsPerSecond);
     this.history = new SourceHistory({ name, hasSequence: false, mayRepeat }, values);
     this.#ended = this.#run(name);
@@ -37,10 +38,13 @@ export class UdpProducer implements Producer {
   async #run(name: string): Promise<void> {
     for (let sequence = 1; !this.#isStopping; sequence++) {
       const sentMs = performance.now();
+      const node = this.#route.index;
       const answer = await this.#ask(recordOf(valueAt(name, sequence)));
-      const match = /^OK (\d+):(\d+)$/.exec(answer);
-      if (match === null) this.history.doubt(sequence);
-      else this.history.ack(sequence, { partition: Number(match[1]), offset: Number(match[2]) }, sentMs);
+      const place = placeIn(answer);
+      if (place === undefined) {
+        this.history.doubt(sequence, node);
+        this.#route.next();
+      } else this.history.ack(sequence, place, sentMs, { node });
       this.#pace.spend(1);
       const waitMs = this.#pace.waitMs();
       if (waitMs > 0) await pause(waitMs);
@@ -59,7 +63,14 @@ export class UdpProducer implements Producer {
       const timer = setTimeout(() => finish(''), ANSWER_TIMEOUT_MS);
       socket.on('error', () => {});
       socket.once('message', (message) => finish(message.toString()));
-      socket.send(record, this.#port, '127.0.0.1');
+      const { host, port } = this.#route.address;
+      socket.send(record, port, host);
     });
   }
+}
+
+/** A spool names no offset. undefined: not an acknowledgement. */
+function placeIn(answer: string): Place | undefined {
+  const match = /^OK (\d+):(\d+|-)$/.exec(answer);
+  return match === null ? undefined : { partition: Number(match[1]), offset: match[2] === '-' ? -1 : Number(match[2]) };
 }

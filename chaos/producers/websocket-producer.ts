@@ -9,21 +9,19 @@ interface Answer {
 }
 
 export class WebSocketProducer extends WindowProducer {
-  readonly #url: string;
   readonly #name: string;
   #socket: WebSocket | undefined;
   #hasEnded: () => void = () => {};
 
   constructor(options: Omit<WindowOptions, 'hasSequence'>) {
     super({ ...options, hasSequence: true });
-    this.#url = `ws://127.0.0.1:${options.port}/ws`;
     this.#name = options.name;
   }
 
   protected override converse(): Promise<void> {
     return new Promise((resolve) => {
       this.#hasEnded = resolve;
-      const socket = new WebSocket(this.#url);
+      const socket = new WebSocket(`ws://${this.route.authority}/ws`);
       this.#socket = socket;
       socket.addEventListener('open', () => {
         if (socket === this.#socket) this.fill();

@@ -4,6 +4,7 @@
  */
 import { type Place, SourceHistory } from '../evidence/source-history.ts';
 import { ANSWER_TIMEOUT_MS, Pace, type Producer, type ProducerOptions, pause, RECONNECT_MS } from './producer.ts';
+import { Route } from './route.ts';
 
 export interface WindowOptions extends ProducerOptions {
   readonly inFlight: number;
@@ -15,6 +16,7 @@ export interface WindowOptions extends ProducerOptions {
 export abstract class WindowProducer implements Producer {
   readonly history: SourceHistory;
   readonly complaints: string[] = [];
+  protected readonly route: Route;
   readonly #options: WindowOptions;
   readonly #pace: Pace;
   /** The first sequence that is not answered. */
@@ -33,6 +35,7 @@ export abstract class WindowProducer implements Producer {
 
   constructor(options: WindowOptions) {
     this.#options = options;
+    this.route = Route.of(options.port);
     this.#pace = new Pace(options.recordsPerSecond);
     this.#sentMs = new Float64Array(options.inFlight + 1);
     this.history = new SourceHistory(options, options.values);
@@ -66,7 +69,10 @@ export abstract class WindowProducer implements Producer {
 
   protected answered(place: Place, term: number | undefined): void {
     this.#heardMs = performance.now();
-    this.history.ack(this.#next, place, this.#sentMs[this.#next % this.#sentMs.length] as number, term);
+    this.history.ack(this.#next, place, this.#sentMs[this.#next % this.#sentMs.length] as number, {
+      term,
+      node: this.route.index,
+    });
     this.#next++;
     this.fill();
     if (!this.#mustGoOn) this.disconnect();
@@ -104,7 +110,9 @@ export abstract class WindowProducer implements Producer {
       await this.converse();
       clearInterval(watch);
       clearTimeout(this.#paced);
-      if (!this.#options.hasSequence) for (; this.#next <= this.#sentMax; this.#next++) this.history.doubt(this.#next);
+      if (!this.#options.hasSequence)
+        for (; this.#next <= this.#sentMax; this.#next++) this.history.doubt(this.#next, this.route.index);
+      this.route.next();
       await pause(this.#options.reconnectMs ?? RECONNECT_MS);
     }
   }

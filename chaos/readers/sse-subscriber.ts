@@ -1,19 +1,20 @@
 /** SSE subscriber; resumes with Last-Event-ID. */
 import { type DeliveredRecord, PartitionWatch } from '../evidence/partition-watch.ts';
 import { pause, RECONNECT_MS } from '../producers/producer.ts';
-import { CANNOT_RESUME, SILENCE_MS, type Subscriber, type SubscriberOptions } from './subscriber.ts';
+import { Route } from '../producers/route.ts';
+import { CANNOT_RESUME, GAP, SILENCE_MS, type Subscriber, type SubscriberOptions } from './subscriber.ts';
 
 export class SseSubscriber implements Subscriber {
   readonly watch: PartitionWatch;
-  readonly #url: string;
+  readonly #route: Route;
   #lastEventId: string | undefined;
   #isStopping = false;
   #abort = new AbortController();
   readonly #ended: Promise<void>;
 
-  constructor({ name, port, values }: SubscriberOptions) {
-    this.#url = `http://127.0.0.1:${port}/topics/data_queue/stream?from=start`;
-    this.watch = new PartitionWatch(name, values);
+  constructor({ name, port, values, watch = {} }: SubscriberOptions) {
+    this.#route = Route.of(port);
+    this.watch = new PartitionWatch(name, values, watch);
     this.#ended = this.#run();
   }
 
@@ -33,13 +34,17 @@ export class SseSubscriber implements Subscriber {
         // The server is away.
       }
       clearTimeout(silence);
+      this.#route.next();
       await pause(RECONNECT_MS);
     }
   }
 
   async #converse(silence: NodeJS.Timeout): Promise<void> {
     const headers = this.#lastEventId === undefined ? {} : { 'last-event-id': this.#lastEventId };
-    const response = await fetch(this.#url, { headers, signal: this.#abort.signal });
+    const response = await fetch(`http://${this.#route.authority}/topics/data_queue/stream?from=start`, {
+      headers,
+      signal: this.#abort.signal,
+    });
     if (response.status !== 200 || response.body === null) {
       await response.body?.cancel();
       return;
@@ -62,10 +67,17 @@ export class SseSubscriber implements Subscriber {
       else if (line.startsWith('id:')) id = line.slice(3).trim();
     }
     if (data === undefined) return;
-    const body = JSON.parse(data) as DeliveredRecord & { readonly isComplete?: boolean };
-    if (body.isComplete === false) this.watch.complain(CANNOT_RESUME);
-    if (body.offset === undefined) return;
-    this.watch.take(body);
+    const body = JSON.parse(data) as DeliveredRecord & {
+      readonly isComplete?: boolean;
+      readonly missed?: number | null;
+      readonly position?: string;
+    };
+    if (body.isComplete === false) {
+      this.watch.tellGap(CANNOT_RESUME);
+      this.#lastEventId = body.position;
+    } else if (body.missed !== undefined) this.watch.tellGap(GAP);
+    else if (body.offset === undefined) return;
+    else this.watch.take(body);
     this.#lastEventId = id ?? this.#lastEventId;
   }
 }

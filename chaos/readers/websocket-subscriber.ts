@@ -1,7 +1,8 @@
 /** WebSocket subscriber; resumes from the position of the last record that it got. */
 import { type DeliveredRecord, PartitionWatch } from '../evidence/partition-watch.ts';
 import { pause, RECONNECT_MS } from '../producers/producer.ts';
-import { CANNOT_RESUME, SILENCE_MS, type Subscriber, type SubscriberOptions } from './subscriber.ts';
+import { Route } from '../producers/route.ts';
+import { CANNOT_RESUME, GAP, SILENCE_MS, type Subscriber, type SubscriberOptions } from './subscriber.ts';
 
 interface Message {
   readonly method?: string;
@@ -11,15 +12,15 @@ interface Message {
 
 export class WebSocketSubscriber implements Subscriber {
   readonly watch: PartitionWatch;
-  readonly #url: string;
+  readonly #route: Route;
   #position: string | undefined;
   #isStopping = false;
   #disconnect: () => void = () => {};
   readonly #ended: Promise<void>;
 
-  constructor({ name, port, values }: SubscriberOptions) {
-    this.#url = `ws://127.0.0.1:${port}/ws`;
-    this.watch = new PartitionWatch(name, values);
+  constructor({ name, port, values, watch = {} }: SubscriberOptions) {
+    this.#route = Route.of(port);
+    this.watch = new PartitionWatch(name, values, watch);
     this.#ended = this.#run();
   }
 
@@ -32,6 +33,7 @@ export class WebSocketSubscriber implements Subscriber {
   async #run(): Promise<void> {
     while (!this.#isStopping) {
       await this.#converse();
+      this.#route.next();
       await pause(RECONNECT_MS);
     }
   }
@@ -39,7 +41,7 @@ export class WebSocketSubscriber implements Subscriber {
   /** One connection. Nobody waits for its close handshake: where nothing arrives, that does not end either. */
   #converse(): Promise<void> {
     return new Promise((resolve) => {
-      const socket = new WebSocket(this.#url);
+      const socket = new WebSocket(`ws://${this.#route.authority}/ws`);
       let isOver = false;
       const end = (): void => {
         isOver = true;
@@ -63,10 +65,16 @@ export class WebSocketSubscriber implements Subscriber {
     });
   }
 
-  #hear(message: Message): void {
-    if (message.method === 'record' && message.params !== undefined) {
-      this.watch.take(message.params);
-      this.#position = message.params.position;
-    } else if (message.result?.isComplete === false) this.watch.complain(CANNOT_RESUME);
+  #hear({ method, params, result }: Message): void {
+    if (method === 'record' && params !== undefined) {
+      this.watch.take(params);
+      this.#position = params.position;
+    } else if (method === 'gap' && params !== undefined) {
+      this.watch.tellGap(GAP);
+      this.#position = params.position;
+    } else if (result?.isComplete === false) {
+      this.watch.tellGap(CANNOT_RESUME);
+      this.#position = result.position;
+    }
   }
 }
