@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { leftovers } from './leftovers.ts';
-import { ServerProcess, type ServerSpec } from './server-process.ts';
+import { type ServerHost, ServerProcess, type ServerSpec, THIS_HOST } from './server-process.ts';
 
 /** Of node:test's TestContext. */
 export interface TestScope {
@@ -16,6 +16,14 @@ export interface ServerOptions {
   readonly password?: string;
   /** E.g. `valkey-server`; default: installed.ts. */
   readonly program?: string;
+  /** Where they run, in their order: those with data, then Sentinels. Default: all on this machine. */
+  readonly hosts?: readonly ServerHost[];
+}
+
+/** Which of the servers of a group. */
+export interface ServerPlace {
+  readonly index: number;
+  readonly port: number;
 }
 
 /** Quick to start and to sync; stores nothing unless asked to. */
@@ -38,18 +46,28 @@ export class ServerGroup {
     test?.after(() => this.stop());
   }
 
+  hostAt(index: number): ServerHost {
+    const { hosts = [THIS_HOST] } = this.#options;
+    return hosts[index % hosts.length] ?? THIS_HOST;
+  }
+
   async startServer(
-    port: number,
+    { index, port }: ServerPlace,
     config: readonly string[] = [],
     files: { readonly [name: string]: string } = {},
   ): Promise<ServerProcess> {
     const { config: asked = [], password } = this.#options;
     const auth = password === undefined ? [] : [`requirepass ${password}`, `masterauth ${password}`];
-    return this.#start({ port, config: [...BASE_CONFIG, ...auth, ...config, ...asked], files });
+    return this.#start({
+      port,
+      host: this.hostAt(index),
+      config: [...BASE_CONFIG, ...auth, ...config, ...asked],
+      files,
+    });
   }
 
-  async startSentinel(port: number, config: readonly string[]): Promise<ServerProcess> {
-    return this.#start({ port, config, isSentinel: true });
+  async startSentinel({ index, port }: ServerPlace, config: readonly string[]): Promise<ServerProcess> {
+    return this.#start({ port, host: this.hostAt(index), config, isSentinel: true });
   }
 
   /** Ends all processes by SIGKILL and removes the folder. Idempotent. */

@@ -11,7 +11,18 @@ import { type RawReply, rawCall } from './raw-call.ts';
 
 export type ServerRole = 'master' | 'replica' | 'sentinel';
 
+/** Where a server runs: on this machine, or as if on a machine of its own. */
+export interface ServerHost {
+  readonly address: string;
+  /** What its programs are started by, e.g. `nsenter --net=/run/netns/NAME`; it must become the program itself. */
+  readonly launcher: readonly string[];
+}
+
+export const THIS_HOST: ServerHost = { address: '127.0.0.1', launcher: [] };
+
 export interface ServerSpec {
+  /** Default: this machine. */
+  readonly host?: ServerHost | undefined;
   readonly folder: string;
   readonly port: number;
   /** Lines of redis.conf. */
@@ -23,11 +34,10 @@ export interface ServerSpec {
   readonly program?: string | undefined;
 }
 
-const HOST = '127.0.0.1';
 const READY_BOUND_MS = 10_000;
 
 export class ServerProcess {
-  readonly host = HOST;
+  readonly host: string;
   readonly port: number;
   readonly folder: string;
   readonly #spec: ServerSpec;
@@ -35,6 +45,7 @@ export class ServerProcess {
 
   private constructor(spec: ServerSpec) {
     this.#spec = spec;
+    this.host = (spec.host ?? THIS_HOST).address;
     this.port = spec.port;
     this.folder = spec.folder;
   }
@@ -42,8 +53,16 @@ export class ServerProcess {
   /** Resolves when it answers. */
   static async start(spec: ServerSpec): Promise<ServerProcess> {
     mkdirSync(spec.folder, { recursive: true });
-    const { folder, port, config, files = {} } = spec;
-    const lines = [`port ${port}`, `bind ${HOST}`, `dir ${folder}`, `logfile ${join(folder, 'log')}`, ...config];
+    const { folder, port, config, files = {}, host = THIS_HOST } = spec;
+    const protection = host === THIS_HOST ? [] : ['protected-mode no'];
+    const lines = [
+      `port ${port}`,
+      `bind ${host.address}`,
+      ...protection,
+      `dir ${folder}`,
+      `logfile ${join(folder, 'log')}`,
+      ...config,
+    ];
     // Sentinels and demoted masters write into their own.
     writeFileSync(join(folder, 'server.conf'), `${lines.join('\n')}\n`);
     for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
@@ -53,7 +72,7 @@ export class ServerProcess {
   }
 
   get address(): string {
-    return `${HOST}:${this.port}`;
+    return `${this.host}:${this.port}`;
   }
   get pid(): number {
     return this.#child?.pid ?? 0;
@@ -77,7 +96,7 @@ export class ServerProcess {
 
   /** Over a connection of its own; rejects after 3 s if the server hangs. */
   call(...args: readonly string[]): Promise<RawReply> {
-    return rawCall({ host: HOST, port: this.port, password: this.#spec.password }, args);
+    return rawCall({ host: this.host, port: this.port, password: this.#spec.password }, args);
   }
 
   /** SIGKILL; resolves when the process is gone. */
@@ -116,10 +135,10 @@ export class ServerProcess {
   }
 
   async #run(): Promise<void> {
-    const { folder, isSentinel = false, program = SERVER_PROGRAM } = this.#spec;
-    const child = spawn(program, [join(folder, 'server.conf'), ...(isSentinel ? ['--sentinel'] : [])], {
-      stdio: 'ignore',
-    });
+    const { folder, isSentinel = false, program = SERVER_PROGRAM, host = THIS_HOST } = this.#spec;
+    const config = [join(folder, 'server.conf'), ...(isSentinel ? ['--sentinel'] : [])];
+    const [command, ...args] = [...host.launcher, program, ...config] as [string, ...string[]];
+    const child = spawn(command, args, { stdio: 'ignore' });
     this.#child = child;
     let spawnError: Error | undefined;
     child.on('error', (error) => {

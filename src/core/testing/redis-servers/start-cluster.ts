@@ -33,7 +33,6 @@ export interface StartedCluster {
 }
 
 const SLOTS = 16_384;
-const HOST = '127.0.0.1';
 
 /** Ready for a failover when it resolves, which takes Redis 2 s. With a test it ends with it; without one call `stop`. */
 export async function startCluster(test?: TestScope, options: ClusterOptions = {}): Promise<StartedCluster> {
@@ -42,7 +41,10 @@ export async function startCluster(test?: TestScope, options: ClusterOptions = {
   try {
     const count = masters * (1 + replicasPerMaster);
     const ports = await freePorts(2 * count);
-    const nodes = Array.from({ length: count }, (_, index) => nodeAt(index, ports, masters));
+    const nodes = Array.from({ length: count }, (_, index) => ({
+      ...nodeAt(index, ports, masters),
+      host: group.hostAt(index).address,
+    }));
     const servers = await Promise.all(
       nodes.map((node) => {
         const config = [
@@ -51,7 +53,7 @@ export async function startCluster(test?: TestScope, options: ClusterOptions = {
           `cluster-port ${node.busPort}`,
           `cluster-node-timeout ${nodeTimeoutMs}`,
         ];
-        return group.startServer(node.port, config, { 'nodes.conf': nodesFile(node, nodes, masters) });
+        return group.startServer(node, config, { 'nodes.conf': nodesFile(node, nodes, masters) });
       }),
     );
     const cluster = new RunningCluster(group, servers, nodes);
@@ -66,13 +68,14 @@ export async function startCluster(test?: TestScope, options: ClusterOptions = {
 interface Node {
   readonly id: string;
   readonly index: number;
+  readonly host: string;
   readonly port: number;
   readonly busPort: number;
   /** Index of its master; its own if it is one. */
   readonly master: number;
 }
 
-const nodeAt = (index: number, ports: readonly number[], masters: number): Node => {
+const nodeAt = (index: number, ports: readonly number[], masters: number): Omit<Node, 'host'> => {
   const port = ports[2 * index] ?? 0;
   return {
     id: createHash('sha1').update(String(port)).digest('hex'),
@@ -86,13 +89,13 @@ const nodeAt = (index: number, ports: readonly number[], masters: number): Node 
 /** What the nodes would write themselves after they were introduced to each other, which would take them seconds. */
 function nodesFile(own: Node, nodes: readonly Node[], masters: number): string {
   const lines = nodes.map((node) => {
-    const { id, index, port, busPort, master } = node;
+    const { id, index, host, port, busPort, master } = node;
     const flags = `${node === own ? 'myself,' : ''}${master === index ? 'master' : 'slave'}`;
     const first = Math.floor((index * SLOTS) / masters);
     const last = Math.floor(((index + 1) * SLOTS) / masters) - 1;
     const slots = master === index ? ` ${first}-${last}` : '';
     const masterId = master === index ? '-' : nodes[master]?.id;
-    return `${id} ${HOST}:${port}@${busPort} ${flags} ${masterId} 0 0 ${master + 1} connected${slots}`;
+    return `${id} ${host}:${port}@${busPort} ${flags} ${masterId} 0 0 ${master + 1} connected${slots}`;
   });
   return `${lines.join('\n')}\nvars currentEpoch ${masters} lastVoteEpoch 0\n`;
 }
@@ -151,7 +154,7 @@ class RunningCluster implements StartedCluster {
     for (;;) {
       const keys = (await from.call('CLUSTER', 'GETKEYSINSLOT', number, '100')) as readonly string[];
       if (keys.length === 0) break;
-      await from.call('MIGRATE', HOST, String(to.port), '', '0', '5000', 'KEYS', ...keys);
+      await from.call('MIGRATE', to.host, String(to.port), '', '0', '5000', 'KEYS', ...keys);
     }
     // The target first: it raises its epoch, and so the others believe it.
     for (const server of [to, from]) await server.call('CLUSTER', 'SETSLOT', number, 'NODE', this.idOf(to));

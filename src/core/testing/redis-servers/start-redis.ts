@@ -20,9 +20,11 @@ export async function startRedis(
   const group = new ServerGroup(options, test);
   try {
     const [port = 0, ...replicaPorts] = await freePorts(1 + (options.replicas ?? 0));
-    const server = await group.startServer(port);
+    const server = await group.startServer({ index: 0, port });
     const replicas = await Promise.all(
-      replicaPorts.map((replicaPort) => group.startServer(replicaPort, [`replicaof ${server.host} ${port}`])),
+      replicaPorts.map((replicaPort, i) =>
+        group.startServer({ index: i + 1, port: replicaPort }, [`replicaof ${server.host} ${port}`]),
+      ),
     );
     await untilReplicasOnline(server, replicas.length);
     const url = `redis://${group.userInfo}${server.address}`;

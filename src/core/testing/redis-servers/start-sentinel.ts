@@ -4,7 +4,7 @@ import { TandemError } from '../../errors.ts';
 import { until } from '../until.ts';
 import { freePorts } from './free-ports.ts';
 import { untilReplicasOnline } from './online-replicas.ts';
-import { ServerGroup, type ServerOptions, type TestScope } from './server-group.ts';
+import { ServerGroup, type ServerOptions, type ServerPlace, type TestScope } from './server-group.ts';
 import type { ServerProcess } from './server-process.ts';
 
 export interface SentinelOptions extends ServerOptions {
@@ -42,16 +42,19 @@ export async function startSentinel(test?: TestScope, options: SentinelOptions =
   const { replicas: replicaCount = 1, sentinels: sentinelCount = 3 } = options;
   const group = new ServerGroup(options, test);
   try {
-    const [masterPort = 0, ...otherPorts] = await freePorts(1 + replicaCount + sentinelCount);
-    const replicaPorts = otherPorts.slice(0, replicaCount);
-    const sentinelPorts = otherPorts.slice(replicaCount);
-    const master = await group.startServer(masterPort);
-    const replicaOf = [`replicaof ${master.host} ${masterPort}`];
-    const replicas = await Promise.all(replicaPorts.map((port) => group.startServer(port, replicaOf)));
+    const ports = await freePorts(1 + replicaCount + sentinelCount);
+    const places = ports.map((port, index) => ({ index, port, host: group.hostAt(index).address }));
+    const place: Place = {
+      master: places[0] as PlacedServer,
+      replicas: places.slice(1, 1 + replicaCount),
+      sentinels: places.slice(1 + replicaCount),
+    };
+    const master = await group.startServer(place.master);
+    const replicaOf = [`replicaof ${master.host} ${master.port}`];
+    const replicas = await Promise.all(place.replicas.map((replica) => group.startServer(replica, replicaOf)));
     await untilReplicasOnline(master, replicaCount);
-    const place = { masterPort, replicaPorts, sentinelPorts };
     const sentinels = await Promise.all(
-      sentinelPorts.map((port) => group.startSentinel(port, sentinelConfig(port, place, options))),
+      place.sentinels.map((one) => group.startSentinel(one, sentinelConfig(one, place, options))),
     );
     const servers = [master, ...replicas];
     await until('the Sentinels know everybody', async () =>
@@ -73,45 +76,47 @@ export async function startSentinel(test?: TestScope, options: SentinelOptions =
   }
 }
 
-interface Place {
-  readonly masterPort: number;
-  readonly replicaPorts: readonly number[];
-  readonly sentinelPorts: readonly number[];
+interface PlacedServer extends ServerPlace {
+  readonly host: string;
 }
 
-const HOST = '127.0.0.1';
+interface Place {
+  readonly master: PlacedServer;
+  readonly replicas: readonly PlacedServer[];
+  readonly sentinels: readonly PlacedServer[];
+}
+
 const idOf = (port: number): string => createHash('sha1').update(String(port)).digest('hex');
 
 /** Replicas and Sentinels are named beforehand: finding each other would take them seconds. */
 function sentinelConfig(
-  own: number,
-  { masterPort, replicaPorts, sentinelPorts }: Place,
-  options: SentinelOptions,
+  own: PlacedServer,
+  { master, replicas, sentinels }: Place,
+  { downAfterMs = 1000, failoverTimeoutMs = 3000, password }: SentinelOptions,
 ): string[] {
-  const { downAfterMs = 1000, failoverTimeoutMs = 3000, password } = options;
-  const quorum = Math.floor(sentinelPorts.length / 2) + 1;
+  const quorum = Math.floor(sentinels.length / 2) + 1;
   return [
-    `sentinel myid ${idOf(own)}`,
-    `sentinel monitor ${MASTER_NAME} ${HOST} ${masterPort} ${quorum}`,
+    `sentinel myid ${idOf(own.port)}`,
+    `sentinel monitor ${MASTER_NAME} ${master.host} ${master.port} ${quorum}`,
     `sentinel down-after-milliseconds ${MASTER_NAME} ${downAfterMs}`,
     `sentinel failover-timeout ${MASTER_NAME} ${failoverTimeoutMs}`,
     ...(password === undefined ? [] : [`sentinel auth-pass ${MASTER_NAME} ${password}`]),
-    ...replicaPorts.map((port) => `sentinel known-replica ${MASTER_NAME} ${HOST} ${port}`),
-    ...sentinelPorts
-      .filter((port) => port !== own)
-      .map((port) => `sentinel known-sentinel ${MASTER_NAME} ${HOST} ${port} ${idOf(port)}`),
+    ...replicas.map(({ host, port }) => `sentinel known-replica ${MASTER_NAME} ${host} ${port}`),
+    ...sentinels
+      .filter((one) => one !== own)
+      .map(({ host, port }) => `sentinel known-sentinel ${MASTER_NAME} ${host} ${port} ${idOf(port)}`),
   ];
 }
 
 /** It has heard of each replica from the master, and has connections to the other Sentinels. */
-async function knowsAll(sentinel: ServerProcess, { replicaPorts, sentinelPorts }: Place): Promise<boolean> {
+async function knowsAll(sentinel: ServerProcess, known: Place): Promise<boolean> {
   const replicas = await listOf(sentinel, 'REPLICAS');
   const others = await listOf(sentinel, 'SENTINELS');
   const isLinked = (fields: ReadonlyMap<string, string>): boolean =>
     fields.get('flags') === 'slave' && fields.get('master-link-status') === 'ok';
   return (
-    replicas.filter(isLinked).length === replicaPorts.length &&
-    others.filter((fields) => fields.get('flags') === 'sentinel').length === sentinelPorts.length - 1
+    replicas.filter(isLinked).length === known.replicas.length &&
+    others.filter((fields) => fields.get('flags') === 'sentinel').length === known.sentinels.length - 1
   );
 }
 

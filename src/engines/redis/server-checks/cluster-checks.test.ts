@@ -22,7 +22,7 @@ const GOOD = ['cluster-require-full-coverage no', 'appendonly yes', 'maxmemory 2
 async function startNode(t: TestContext, config: readonly string[] = []): Promise<ServerProcess> {
   const group = new ServerGroup({ config: [...GOOD, ...config] }, t);
   const [port = 0, busPort] = await freePorts(2);
-  return group.startServer(port, ['cluster-enabled yes', `cluster-port ${busPort}`]);
+  return group.startServer({ index: 0, port }, ['cluster-enabled yes', `cluster-port ${busPort}`]);
 }
 
 test('three masters with a replica each: good, and each setting that is bad', { skip }, async (t) => {
@@ -86,7 +86,7 @@ test('a cluster of one master, and a server that is no cluster', { skip }, async
   assertCheck(named(checks, 'redis replicas'), 'failed', /nobody can take over/);
   const group = new ServerGroup({}, t);
   const [port = 0] = await freePorts(1);
-  const plain = await group.startServer(port);
+  const plain = await group.startServer({ index: 0, port });
   assertCheck(
     named(await checksOf(`redis+cluster://${plain.address}`), 'cluster node'),
     'failed',
