@@ -28,6 +28,7 @@ export class KeeperDuties implements NodeDuties {
     const { keeper, store, grant, beforeServing } = this.#options;
     const right = grant();
     if (right === undefined) throw new TandemError('TANDEM_TERM_FENCED', { detail: 'the lease is lost' });
+    store.noteGrant(right);
     // Nobody need wait until they are gone: what they can still do, the claim refuses; what they still hold, the next step waits for.
     const ended = store.endDead();
     ended.catch(() => {});

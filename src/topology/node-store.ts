@@ -30,6 +30,8 @@ export interface NodeStore {
   readonly pauses: ConsumerPauses;
   /** For a new active, before anything is read: claims the term, then reads what the keeper needs. Errors: as Engine.claim. */
   claim(term: number): Promise<void>;
+  /** The role's lease is held as this grant: what is to be given back if the node dies and something is left that can. */
+  noteGrant(grant: LeaseGrant): void;
   /** Slots are this node's own, whoever is active: its workers have them open all the time. False: they come with the role. */
   readonly ownsSlots: boolean;
   /** A term for a slot, above all earlier ones. `right` is the role's grant, if slots come with it. Errors: TANDEM_TERM_FENCED. */
@@ -70,6 +72,7 @@ export const openEmbeddedNodeStore: OpenNodeStore = async (config, logger) => {
     return {
       ...{ holder: holderOf(self), leases, provesDeath: true, folderLeases: leases, peers: links, roll, pauses },
       endDead: () => endDead(registry, held, self, logger),
+      noteGrant() {},
       ownsSlots: false,
       async claim(term) {
         state.claim(term);
@@ -159,6 +162,7 @@ export const openMemoryNodeStore: OpenNodeStore = async ({ name, limits }) => {
   );
   return {
     ...{ holder, leases, provesDeath: true, folderLeases: leases, peers: NO_PEERS, roll: undefined, pauses },
+    noteGrant() {},
     ownsSlots: false,
     claim: () => Promise.resolve(),
     issueSlotTerm: (right) => leases.issueTerm(heldRight(right)),

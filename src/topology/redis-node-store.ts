@@ -2,25 +2,19 @@
  * What a keeper holds of a Redis store, where one node of several machines is active at a time: the role's lease, which ends by time, is the
  * server's; the node's name, its processes and its slots are its own, in its data folder. So every node has a data folder to itself.
  *
- * A keeper that begins anew in the folder has proof that the one before it is dead: it ends that one's lease at once.
+ * A keeper that begins anew in the folder has proof that the one before it is dead: it ends that one's lease at once. So does the undertaker, a process
+ * that outlives its keeper, if it is left (undertaker-main.ts). Without either the lease ends by its time.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RedisEngineConfig, TandemConfig } from '../config/tandem-config.ts';
-import type { EngineCapabilities, LeaseStore } from '../core/contracts/engine.ts';
+import type { LeaseStore } from '../core/contracts/engine.ts';
 import type { Logger } from '../core/contracts/telemetry.ts';
 import { asTandemError, TandemError } from '../core/errors.ts';
-import { systemClock } from '../core/ports/clock.ts';
+import { nodeOf } from '../supervisor/node-registry.ts';
 import { type NodeStore, openEmbeddedNodeStore } from './node-store.ts';
 import { ROLE_LEASE } from './role-lease.ts';
-
-const CAPABILITIES: EngineCapabilities = {
-  ...{ isDurable: true, isShared: true, provesDeath: false, reopens: true },
-  takesOrigins: true,
-  ack: 'stored',
-};
-/** Workers see to what retention removes. */
-const NEVER_MS = 2 ** 31 - 1;
+import { Undertaker } from './undertaker.ts';
 
 /** Errors: as OpenNodeStore; TANDEM_DATA_LOCKED also if another node has the data folder. The server need not be there yet. */
 export async function openRedisNodeStore(
@@ -28,8 +22,7 @@ export async function openRedisNodeStore(
   { url }: RedisEngineConfig,
   logger: Logger,
 ): Promise<NodeStore> {
-  const { openRedisEngine } = await import('../engines/redis/redis-engine.ts');
-  const { openPatiently } = await import('../engines/patient-engine.ts');
+  const { openRedisNode } = await import('../engines/redis/redis-node.ts');
   const local = await openEmbeddedNodeStore(config, logger);
   try {
     const slots = await local.leases.acquire('slots', local.holder, 0);
@@ -38,16 +31,19 @@ export async function openRedisNodeStore(
         detail: `another node has ${config.dataFolder}; with a server as engine each needs a data folder of its own`,
       });
     await local.claim(slots.term);
-    const open = () => openRedisEngine({ url, logger, retentionIntervalMs: NEVER_MS });
-    const remote = await openPatiently({ open, capabilities: CAPABILITIES, clock: systemClock, logger });
+    const { heartbeatTimeoutMs } = config.cluster;
+    const remote = openRedisNode({ url, holder: local.holder, heartbeatTimeoutMs, logger });
     await endEarlierGrant(remote.leases, config.dataFolder, local.holder, logger);
+    const undertaker = new Undertaker({ url, dataFolder: config.dataFolder, self: nodeOf(local.holder) });
     return {
       ...local,
-      ...{ leases: remote.leases, provesDeath: false, ownsSlots: true },
+      ...{ leases: remote.leases, provesDeath: false, peers: remote.peers, ownsSlots: true },
+      noteGrant: (grant) => undertaker.note(grant),
       claim: (term) => remote.claim(term),
       issueSlotTerm: () => local.leases.issueTerm(slots),
       async close() {
         await remote.close();
+        undertaker.stop();
         await local.close();
       },
     };

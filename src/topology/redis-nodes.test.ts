@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { startRedis } from '../core/testing/redis-servers/start-redis.ts';
 import { freePort, LineClient, makeFolder, TestNode, until } from './testing/test-node.ts';
@@ -48,14 +49,11 @@ async function stored({ http }: RedisNode): Promise<string[]> {
   return texts;
 }
 
-async function killAll({ node, admin }: RedisNode): Promise<void> {
-  const status = (await (await fetch(`${admin}/admin/v1/status`)).json()) as {
-    readonly keeperPid: number;
-    readonly sparePids: readonly number[];
-    readonly slots: readonly { readonly pid: number | null }[];
-  };
-  const pids = [status.keeperPid, ...status.sparePids, ...status.slots.flatMap(({ pid }) => pid ?? [])];
-  for (const pid of pids) process.kill(pid, 'SIGKILL');
+/** Its undertaker too, as the loss of a machine does. */
+async function killAll({ node }: RedisNode): Promise<void> {
+  const keeper = node.child.pid as number;
+  const children = readFileSync(`/proc/${keeper}/task/${keeper}/children`, 'latin1').trim().split(' ').map(Number);
+  for (const pid of [...children, keeper]) process.kill(pid, 'SIGKILL');
   await node.exitCode();
 }
 
@@ -88,6 +86,7 @@ test('active-standby: a node takes over when the lease has ended, and a dead one
   const b = await startNode(t, 'b', redis.url, cluster);
   assert.deepEqual([await isActive(a), await isActive(b)], [true, false]);
   await sends(t, a, ['1']);
+  await until('it is in Redis', async () => (await stored(a)).length === 1);
   // What is acked while Redis cannot be asked is in the spool of a alone.
   redis.server.pause();
   await sends(t, a, ['2']);
@@ -104,6 +103,21 @@ test('active-standby: a node takes over when the lease has ended, and a dead one
   assert.deepEqual([await isActive(a), await isActive(b)], [false, true]);
 });
 
+test('active-standby: a switchover between nodes that only share Redis', async (t) => {
+  const redis = await startRedis(t);
+  const cluster = { mode: 'active-standby', ttlMs: 60_000, renewMs: 500, marginMs: 900, minTenureMs: 0 };
+  const a = await startNode(t, 'a', redis.url, cluster);
+  const b = await startNode(t, 'b', redis.url, cluster);
+  await sends(t, a, ['1', '2']);
+  const answer = await fetch(`${b.admin}/admin/v1/switchover`, { method: 'POST', body: '{}' });
+  const report = (await answer.json()) as { readonly [field: string]: unknown };
+  assert.deepEqual([answer.status, report['from'], report['to'], report['recordsLost']], [200, 'a', 'b', 0]);
+  await until('b is active', () => isActive(b));
+  assert.equal(await isActive(a), false);
+  await sends(t, b, ['3']);
+  await until('all are there', async () => (await stored(b)).length === 3);
+});
+
 test('a keeper that begins again after a crash need not wait for the end of its own lease', async (t) => {
   const redis = await startRedis(t);
   const cluster = { mode: 'active-standby', ttlMs: 60_000, renewMs: 500, marginMs: 900 };
@@ -114,10 +128,22 @@ test('a keeper that begins again after a crash need not wait for the end of its 
   await until('it is active', () => isActive(again));
 });
 
+test('a keeper dies and its undertaker lives: the lease is given back at once, after what was left of the node has ended', async (t) => {
+  const redis = await startRedis(t);
+  const cluster = { mode: 'active-standby', ttlMs: 60_000, renewMs: 500, marginMs: 900 };
+  const a = await startNode(t, 'a', redis.url, cluster);
+  const b = await startNode(t, 'b', redis.url, cluster);
+  await sends(t, a, ['1']);
+  await until('it is in Redis', async () => (await stored(a)).length === 1);
+  a.node.child.kill('SIGKILL');
+  await until('b is active', () => isActive(b));
+  await sends(t, b, ['2']);
+  await until('both are there', async () => (await stored(b)).length === 2);
+});
+
 test('active-active: every node serves, partitions of a consumer are shared out, a dead node’s go to the others', async (t) => {
   const redis = await startRedis(t);
   const folder = makeFolder(t);
-  const { writeFileSync } = await import('node:fs');
   writeFileSync(`${folder}/handlers.mjs`, 'export default () => {};');
   const extra = { consumers: { save: { topic: 'data_queue', to: `${folder}/handlers.mjs` } } };
   const cluster = { mode: 'active-active', ttlMs: 2000, renewMs: 300, marginMs: 300 };

@@ -55,6 +55,7 @@ function installBoth(folder: string): void {
     'dist/cli/main.js',
     'dist/index.d.ts',
     'dist/topology/worker-main.js',
+    'dist/topology/undertaker-main.js',
     'dist/listeners/http/live-page/page.html',
     'config.schema.json',
     'LICENSE',

@@ -21,10 +21,11 @@ import { DEFAULT_SETTINGS, DEFAULT_SHARDS, type RedisEngineOptions, type Setting
 import { RedisGroups } from './groups.ts';
 import { RedisLeases } from './leases.ts';
 import { Partitions } from './partitions.ts';
+import { RedisPeers } from './peers.ts';
 import { RedisRecordStore } from './record-store.ts';
 import { Retention } from './retention.ts';
 import { SeenTerms } from './seen-terms.ts';
-import { Shards } from './shards.ts';
+import { Shards, STORE_ID_BYTES } from './shards.ts';
 import { StoreTerm } from './store-term.ts';
 import { Topics } from './topics.ts';
 import { Watches } from './watches.ts';
@@ -34,12 +35,15 @@ export type { RedisEngineOptions } from './engine-settings.ts';
 export interface RedisEngine extends Engine {
   /** Random, of this store; another one if the catalog was lost. */
   readonly storeId: string;
+  /**
+   * How the node `holder` (`name/incarnation`) reaches the others that share this store. Closed with the engine, or before. A node opens one.
+   */
+  openPeers(holder: string, heartbeatTimeoutMs: number): RedisPeers;
   /** Applies retention now to this process's partitions. Never rejects. */
   applyRetention(): Promise<void>;
 }
 
 const WIRE_VERSION = 1;
-const STORE_ID_BYTES = 8;
 
 /**
  * Opens the store, which is made if there is none. If it fails nothing is left open. Errors: TANDEM_CONFIG_INVALID (the URL),
@@ -81,6 +85,7 @@ class OpenedEngine implements RedisEngine {
   readonly #seenTerms = new SeenTerms();
   readonly #watches: Watches;
   readonly #retention: Retention;
+  readonly #peers: RedisPeers[] = [];
   readonly #timers = new Map<string, Timer>();
   #closing: Promise<void> | undefined;
 
@@ -121,10 +126,7 @@ class OpenedEngine implements RedisEngine {
 
   async claim(term: number): Promise<void> {
     this.#requireOpen();
-    const { catalog } = this.#shards;
-    const args = [String(term)];
-    await catalog.call('claim', [catalog.key('term')], args);
-    await Promise.all(this.#shards.all().map((shard) => shard.call('claim', [], args)));
+    await this.#shards.claim(term);
     this.#act(Math.max(term, this.#term.own));
     this.groups.termChanged();
   }
@@ -132,6 +134,14 @@ class OpenedEngine implements RedisEngine {
   async identity(): Promise<string> {
     this.#requireOpen();
     return this.#servers.identity();
+  }
+
+  openPeers(holder: string, heartbeatTimeoutMs: number): RedisPeers {
+    this.#requireOpen();
+    const { clock, logger } = this.#settings;
+    const peers = new RedisPeers({ catalog: this.#shards.catalog, clock, logger, holder, heartbeatTimeoutMs });
+    this.#peers.push(peers);
+    return peers;
   }
 
   applyRetention(): Promise<void> {
@@ -147,7 +157,9 @@ class OpenedEngine implements RedisEngine {
     for (const timer of this.#timers.values()) timer.cancel();
     this.topics.close();
     this.#watches.close();
-    await Promise.all([this.store.close(), this.#retention.close(), this.groups.close(), this.leases.close()]);
+    await Promise.all(
+      [this.store, this.#retention, this.groups, this.leases, ...this.#peers].map((part) => part.close()),
+    );
     await this.#servers.close();
   }
 

@@ -17,6 +17,7 @@ export interface ShardsOptions {
   readonly replication: Replication | undefined;
 }
 
+export const STORE_ID_BYTES = 8;
 const ID_BYTES = 6;
 const NAME_BYTES = 4;
 
@@ -49,6 +50,13 @@ export class Shards {
 
   all(): LibraryShard[] {
     return Array.from({ length: this.#count }, (_, shard) => this.#shard(shardTag(this.#options.prefix, shard)));
+  }
+
+  /** As Engine.claim. The number of shards must be known. */
+  async claim(term: number): Promise<void> {
+    const { catalog } = this;
+    await catalog.call('claim', [catalog.key('term')], [String(term)]);
+    await Promise.all(this.all().map((shard) => shard.call('claim', [], [String(term)])));
   }
 
   /** Of those in use. Never rejects. */
