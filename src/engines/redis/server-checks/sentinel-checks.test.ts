@@ -142,7 +142,7 @@ test('one Sentinel, without a password, that names a loopback address to other m
   const group = new ServerGroup({}, t);
   const [port = 0] = await freePorts(1);
   const monitor = `sentinel monitor ${NAME} ${master.host} ${master.port} 1`;
-  await group.startSentinel(port, [monitor, 'bind * -::*', 'protected-mode no']);
+  await group.startSentinel({ index: 0, port: port }, [monitor, 'bind * -::*', 'protected-mode no']);
   const checks = await checksOf(`redis+sentinel://${OUTER_HOST}:${port}/${NAME}`);
   assertCheck(named(checks, 'sentinel'), 'warning', /can make any server the master/);
   assertCheck(named(checks, 'sentinels'), 'warning', /without it there is no failover/);
