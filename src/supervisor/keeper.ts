@@ -20,7 +20,8 @@ import type { Question } from './ipc.ts';
 import { type KeeperStatus, statusOf } from './keeper-status.ts';
 import { BIND_PATIENCE_MS, BIND_RETRY_MS, COMMAND_TIMEOUT_MS, HEARTBEAT_MS, type KeeperPlan } from './plan.ts';
 import type { ProcessRoll } from './process-roll.ts';
-import { Roster, type SlotsRight } from './roster.ts';
+import { Roster } from './roster.ts';
+import type { SlotsRight } from './roster-options.ts';
 import type { Generation, WorkerProcess } from './worker-process.ts';
 
 export interface KeeperOptions {

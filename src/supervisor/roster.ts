@@ -1,18 +1,8 @@
-/**
- * Which process has which slot. Processes are forked without a slot, load, and then take a vacant slot or wait: all of them while the node
- * stands by, one spare while it is active. So a slot whose worker dies is filled within milliseconds, a whole node's as well. Where slots are
- * the node's own, whoever is active, it has them all the time, and only may not serve while it stands by.
- *
- * Invariants: slots are given away only under the node's right to be active; each only after its earlier process was reaped; each grant
- * carries a term above all earlier ones; no slot serves before every slot has recovered once under the same right (the start barrier).
- */
-import type { Health } from '../core/contracts/health.ts';
-import type { LogFields, Logger } from '../core/contracts/telemetry.ts';
+import type { LogFields } from '../core/contracts/telemetry.ts';
 import { TandemError } from '../core/errors.ts';
-import type { AcceptedConnection } from './connection-spread.ts';
-import { REWARM_DELAY_MS, type WorkerLimits } from './plan.ts';
-import type { ProcessRoll } from './process-roll.ts';
+import { REWARM_DELAY_MS } from './plan.ts';
 import { RestartBudget } from './restart-budget.ts';
+import type { RosterOptions, SlotsRight } from './roster-options.ts';
 import { type Generation, WorkerProcess } from './worker-process.ts';
 
 export interface Slot {
@@ -28,36 +18,8 @@ export interface Slot {
   readonly budget: RestartBudget;
 }
 
-export interface RosterOptions {
-  readonly workers: WorkerLimits;
-  readonly generation: Generation;
-  readonly workerEntry: URL;
-  /** Its slots are fronts: places of workers that serve clients and own nothing. */
-  readonly isOfFronts: boolean;
-  /** Where processes are written down for the next keeper. */
-  readonly roll: ProcessRoll | undefined;
-  readonly logger: Logger;
-  readonly nowMs: () => number;
-  readonly events: RosterEvents;
-}
-
-/** The node's right to its slots. */
-export interface SlotsRight {
-  /** The next term, durable before it returns. Errors: TANDEM_TERM_FENCED: the right is lost. */
-  readonly issueTerm: () => number | Promise<number>;
-}
-
-export interface RosterEvents {
-  health(): Health;
-  /** Asked at the moment in which a worker is told to serve. */
-  pausedConsumers(): readonly string[];
-  /** A worker serves from now on. */
-  onServing(worker: WorkerProcess): void;
-  onUndelivered(connections: readonly AcceptedConnection[]): void;
-  /** Before the slots have served under this right, a worker could not load, or died of something that trying again cannot mend. */
-  onStartFailed(error: TandemError): void;
-  onChange(): void;
-}
+const HINT_CRASHES = 'workers crash again and again: see worker_failed and worker_died above for the reason';
+const HINT_START = 'the worker died before it could serve: see worker_failed above for the reason';
 
 interface Waiter {
   readonly holds: () => boolean;
@@ -117,7 +79,6 @@ export class Roster {
     const isOpening = this.slots.some((slot) => slot.worker !== undefined && !isOpen(slot));
     return !isOpening && ready >= this.slots.filter(({ worker }) => worker === undefined).length;
   }
-  /** The slots are given away. */
   get hasRight(): boolean {
     return this.#right !== undefined;
   }
@@ -385,9 +346,7 @@ export class Roster {
       this.#options.logger.error('restart_delayed', {
         slot: slot?.index ?? 'spare',
         delayMs,
-        hint: budget.isExceeded
-          ? 'workers crash again and again: see worker_failed and worker_died above for the reason'
-          : 'the worker died before it could serve: see worker_failed above for the reason',
+        hint: budget.isExceeded ? HINT_CRASHES : HINT_START,
       });
   }
 

@@ -31,8 +31,8 @@ import { createSessionQueues } from '../sessions/session-queue.ts';
 import { createProcessMetrics } from '../telemetry/process-metrics.ts';
 import { labelled } from '../telemetry/prometheus.ts';
 import { consumerConfigs } from './consumer-configs.ts';
-import type { OpenedEngine } from './engine-table.ts';
 import { createListener, createSources, type Listener } from './listener-table.ts';
+import type { OpenedEngine } from './prepared-engine.ts';
 
 export interface WorkerParts {
   readonly config: TandemConfig;

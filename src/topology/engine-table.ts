@@ -3,29 +3,11 @@
  * loaded, and the keeper does not load what only workers need.
  */
 import type { EngineKind, RedisEngineConfig, TandemConfig } from '../config/tandem-config.ts';
-import type { Engine } from '../core/contracts/engine.ts';
-import type { Logger, MetricSource } from '../core/contracts/telemetry.ts';
-import type { WorkerSlot } from '../core/contracts/worker.ts';
 import { TandemError } from '../core/errors.ts';
 import { systemClock } from '../core/ports/clock.ts';
 import { systemRandom } from '../core/ports/random.ts';
 import { type OpenNodeStore, openEmbeddedNodeStore, openMemoryNodeStore } from './node-store.ts';
-
-/** What a worker has of the store before it has a slot: no right to anything. */
-export interface PreparedEngine {
-  /** Recovers what the slot owns, a front nothing; uses nothing of other slots. Once. */
-  recover(slot: WorkerSlot, logger: Logger): Promise<RecoveredEngine>;
-  /** For a worker that has nothing to do: makes the rest quick. Never rejects. */
-  warmUp(signal: AbortSignal): Promise<void>;
-}
-
-export interface RecoveredEngine {
-  /** All slots are recovered, and the node is active under this term. Once. */
-  open(nodeTerm: number): Promise<OpenedEngine>;
-}
-
-/** An engine may count. */
-export type OpenedEngine = Engine & Partial<MetricSource>;
+import type { PreparedEngine } from './prepared-engine.ts';
 
 interface EngineEntry {
   /** The store is a folder of one machine, whose parts only one node at a time can write. False: a server, to which all nodes write. */

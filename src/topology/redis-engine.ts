@@ -9,7 +9,7 @@ import type { WorkerSlot } from '../core/contracts/worker.ts';
 import type { TandemError } from '../core/errors.ts';
 import { systemClock } from '../core/ports/clock.ts';
 import { systemRandom } from '../core/ports/random.ts';
-import type { OpenedEngine, PreparedEngine, RecoveredEngine } from './engine-table.ts';
+import type { OpenedEngine, PreparedEngine, RecoveredEngine } from './prepared-engine.ts';
 
 /** Of one that stands behind a spool. */
 const CAPABILITIES: EngineCapabilities = {

@@ -11,7 +11,7 @@ import { holderOf, NodeRegistry } from '../supervisor/node-registry.ts';
 import { logLevel } from '../telemetry/log-level.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { ROLE_LEASE } from './role-lease.ts';
-import type { ToUndertaker, UndertakerTask } from './undertaker.ts';
+import type { ToUndertaker, UndertakerTask } from './undertaker-messages.ts';
 
 const GIVE_UP_MS = 5000;
 /** It says nothing of itself. */

@@ -1,19 +1,7 @@
 /** The keeper's side of its undertaker (undertaker-main.ts): starts it, starts it again if it dies, tells it what the node holds. */
 import { type ChildProcess, fork } from 'node:child_process';
 import type { LeaseGrant } from '../core/contracts/engine.ts';
-import type { NodeId } from '../supervisor/node-registry.ts';
-
-export interface UndertakerTask {
-  readonly url: string;
-  readonly dataFolder: string;
-  readonly self: NodeId;
-}
-
-export type ToUndertaker =
-  | { readonly kind: 'begin'; readonly task: UndertakerTask }
-  | { readonly kind: 'grant'; readonly grant: LeaseGrant }
-  /** The keeper ends in order. */
-  | { readonly kind: 'end' };
+import type { ToUndertaker, UndertakerTask } from './undertaker-messages.ts';
 
 const SOURCE = new URL('./undertaker-main.ts', import.meta.url);
 /** Beside this module, and built if this is. */

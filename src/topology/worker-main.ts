@@ -13,7 +13,8 @@ import { runWorker, type WorkerBuilder } from '../supervisor/worker.ts';
 import { logLevel } from '../telemetry/log-level.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { buildWorker } from './build-worker.ts';
-import { ENGINES, type PreparedEngine, type RecoveredEngine } from './engine-table.ts';
+import { ENGINES } from './engine-table.ts';
+import type { PreparedEngine, RecoveredEngine } from './prepared-engine.ts';
 import { loadSecureContexts } from './tls-files.ts';
 import { warmUpWorker } from './warm-up-worker.ts';
 
