@@ -1,3 +1,11 @@
+/**
+ * Which process has which slot. Processes are forked without a slot, load, and then take a vacant slot or wait: all of them while the node
+ * stands by, one spare while it is active. So a slot whose worker dies is filled within milliseconds, a whole node's as well. Where slots are
+ * the node's own, whoever is active, it has them all the time, and only may not serve while it stands by.
+ *
+ * Invariants: slots are given away only under the node's right to be active; each only after its earlier process was reaped; each grant
+ * carries a term above all earlier ones; no slot serves before every slot has recovered once under the same right (the start barrier).
+ */
 import type { LogFields } from '../core/contracts/telemetry.ts';
 import { TandemError } from '../core/errors.ts';
 import { REWARM_DELAY_MS } from './plan.ts';
