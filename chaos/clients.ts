@@ -24,25 +24,25 @@ export interface ClientOptions {
 
 const POLL_MS = 5;
 
-export class Clients {
-  readonly producers: Producer[] = [];
-  readonly subscribers: Subscriber[] = [];
+export interface ClientParts {
+  readonly producers: readonly Producer[];
+  readonly probe: Producer;
+  readonly subscribers: readonly Subscriber[];
+  readonly handled: HandledFile;
+}
+
+export class Clients implements ClientParts {
+  readonly producers: readonly Producer[];
+  readonly subscribers: readonly Subscriber[];
   /** One record in flight, and it tries to connect all the time: what it sees of a takeover is exact to some milliseconds. */
   readonly probe: Producer;
   readonly handled: HandledFile;
 
-  constructor(options: ClientOptions) {
-    const { values, ports, proxied, handledPath } = options;
-    this.handled = new HandledFile(handledPath, values);
-    const probe = { hasSequence: true, inFlight: 1, reconnectMs: 2, framing: 'line' } as const;
-    const name = `probe-${options.seed}`;
-    this.probe = new TcpProducer({ name, port: ports.lines, values, recordsPerSecond: 200, ...probe }).start();
-    this.producers.push(this.probe, ...direct(options), ...(proxied === undefined ? [] : distant(options, proxied)));
-    const reader = (kind: string, { http }: DataPorts) => ({ name: kind, port: http, values });
-    this.subscribers.push(new WebSocketSubscriber(reader('websocket subscriber', ports)));
-    this.subscribers.push(new SseSubscriber(reader('sse subscriber', ports)));
-    if (proxied !== undefined)
-      this.subscribers.push(new WebSocketSubscriber(reader('websocket subscriber behind a bad network', proxied)));
+  constructor({ producers, probe, subscribers, handled }: ClientParts) {
+    this.producers = producers;
+    this.probe = probe;
+    this.subscribers = subscribers;
+    this.handled = handled;
   }
 
   get acked(): number {
@@ -102,6 +102,23 @@ export class Clients {
     for (const subscriber of this.subscribers) void subscriber.stop();
     this.handled.close();
   }
+}
+
+/** Of a drill on one machine: over every listener, some of them through a bad network. */
+export function startClients(options: ClientOptions): Clients {
+  const { values, ports, proxied, handledPath } = options;
+  const probeOptions = { hasSequence: true, inFlight: 1, reconnectMs: 2, framing: 'line' } as const;
+  const name = `probe-${options.seed}`;
+  const probe = new TcpProducer({ name, port: ports.lines, values, recordsPerSecond: 200, ...probeOptions }).start();
+  const reader = (kind: string, { http }: DataPorts) => ({ name: kind, port: http, values });
+  const subscribers: Subscriber[] = [
+    new WebSocketSubscriber(reader('websocket subscriber', ports)),
+    new SseSubscriber(reader('sse subscriber', ports)),
+  ];
+  if (proxied !== undefined)
+    subscribers.push(new WebSocketSubscriber(reader('websocket subscriber behind a bad network', proxied)));
+  const producers = [probe, ...direct(options), ...(proxied === undefined ? [] : distant(options, proxied))];
+  return new Clients({ producers, probe, subscribers, handled: new HandledFile(handledPath, values) });
 }
 
 function direct({ seed, values, ports, recordsPerSecond: all }: ClientOptions): Producer[] {

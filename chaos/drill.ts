@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Random, seededRandom } from '../src/core/ports/random.ts';
 import { until } from '../src/core/testing/until.ts';
-import { Clients } from './clients.ts';
+import { type Clients, startClients } from './clients.ts';
 import { ClusterUnderTest } from './cluster-under-test.ts';
 import { type EpisodeReport, runEpisode } from './episode.ts';
 import { Values } from './evidence/values.ts';
@@ -132,7 +132,7 @@ export class Drill {
     const roles = new RoleWatch(cluster.nodes);
     const proxies = options.hasProxies ? await openProxies(cluster.ports, this.#random) : undefined;
     const blocker = new LoopBlocker(`marker-${options.seed}`, cluster.ports.http, values);
-    const clients = new Clients({
+    const clients = startClients({
       seed: options.seed,
       values,
       ports: cluster.ports,
@@ -156,7 +156,11 @@ export class Drill {
     const running = this.#running;
     const { episodes, minutes, names, onEpisode } = this.options;
     const endMs = performance.now() + minutes * 60_000;
-    const plan = planEpisodes({ ...this.options, names: names.filter((name) => this.#isPossible(name)) });
+    const plan = planEpisodes({
+      ...this.options,
+      kinds: FAULT_KINDS,
+      names: names.filter((name) => this.#isPossible(name)),
+    });
     for (const planned of plan) {
       if (this.episodes.length >= episodes && performance.now() > endMs) break;
       await pause(planned.quietMs);
@@ -219,7 +223,7 @@ export class Drill {
       () => isStopped,
       SETTLE_MS,
     );
-    const log = await readLog(cluster.ports.http, this.values);
+    const log = await readLog(`http://127.0.0.1:${cluster.ports.http}`, this.values);
     const stored = [...log.values()].reduce((sum, { length }) => sum + length, 0);
     const isThrough = (): boolean =>
       clients.handled.update().count >= stored && clients.subscribers.every(({ watch }) => watch.count >= stored);

@@ -35,7 +35,7 @@ export interface EpisodeReport {
 
 export async function runEpisode(
   number: number,
-  planned: PlannedEpisode,
+  planned: PlannedEpisode<FaultName>,
   { world, clients }: { readonly world: World; readonly clients: Clients },
 ): Promise<EpisodeReport> {
   const termBefore = world.roles.term;
@@ -61,7 +61,7 @@ export async function runEpisode(
 }
 
 /** Each comes so long after the one before began, in a cluster: while that is not over. */
-async function injectAll(planned: PlannedEpisode, world: World): Promise<DoneFault[]> {
+async function injectAll(planned: PlannedEpisode<FaultName>, world: World): Promise<DoneFault[]> {
   const running: Promise<DoneFault>[] = [];
   for (const { afterMs, fault } of planned.faults) {
     await pause(afterMs);

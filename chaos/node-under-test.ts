@@ -5,6 +5,7 @@ import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { type ServerHost, THIS_HOST } from '../src/core/testing/redis-servers/server-process.ts';
 import { until } from '../src/core/testing/until.ts';
 import { childPids, isAlive, type ProcessId, processId, signal } from './processes.ts';
 
@@ -29,6 +30,8 @@ export interface NodeParts {
   readonly ports: Ports;
   readonly configFile: string;
   readonly outputFile: string;
+  /** Default: this machine. */
+  readonly host?: ServerHost;
 }
 
 /** What a drill looks at of a node's status. */
@@ -60,6 +63,7 @@ export class NodeUnderTest {
   readonly name: string;
   readonly folder: string;
   readonly ports: Ports;
+  readonly host: ServerHost;
   readonly lives: NodeLife[] = [];
   readonly #parts: NodeParts;
   #keeper: ChildProcess | undefined;
@@ -85,6 +89,7 @@ export class NodeUnderTest {
     this.name = parts.name;
     this.folder = parts.folder;
     this.ports = parts.ports;
+    this.host = parts.host ?? THIS_HOST;
   }
 
   /** Starts it and waits until it gets traffic. */
@@ -107,8 +112,9 @@ export class NodeUnderTest {
     if (running !== undefined && this.isRunning) return running;
     const output = openSync(this.#outputPath, 'a');
     const config = join(this.folder, this.#parts.configFile);
-    const args = [LAUNCHER, 'up', '--config', config, '--name', this.name];
-    const keeper = spawn(process.execPath, args, { stdio: ['ignore', output, output] });
+    const tandem = [process.execPath, LAUNCHER, 'up', '--config', config, '--name', this.name];
+    const [command, ...args] = [...this.host.launcher, ...tandem] as [string, ...string[]];
+    const keeper = spawn(command, args, { stdio: ['ignore', output, output] });
     closeSync(output);
     this.#keeper = keeper;
     const pid = keeper.pid as number;
@@ -124,9 +130,13 @@ export class NodeUnderTest {
     return life;
   }
 
+  get adminUrl(): string {
+    return `http://${this.host.address}:${this.ports.admin}`;
+  }
+
   async isReady(): Promise<boolean> {
     try {
-      return (await fetch(`http://127.0.0.1:${this.ports.admin}/readyz`)).status === 200;
+      return (await fetch(`${this.adminUrl}/readyz`)).status === 200;
     } catch {
       return false;
     }
@@ -134,7 +144,7 @@ export class NodeUnderTest {
 
   /** As it answers at its admin address. Rejects if it does not. */
   async status(): Promise<NodeStatus> {
-    const response = await fetch(`http://127.0.0.1:${this.ports.admin}/admin/v1/status`);
+    const response = await fetch(`${this.adminUrl}/admin/v1/status`);
     return (await response.json()) as NodeStatus;
   }
 
@@ -236,19 +246,24 @@ export interface ConfigParts {
   readonly ports: Ports;
   readonly workers: string;
   readonly more: string;
+  readonly host?: ServerHost;
 }
 
 /** Of a node in a drill. A drill kills more often than any budget allows. */
-export const configText = ({ data, ports: { http, lines, frames, udp, admin }, workers, more }: ConfigParts): string =>
-  `data: ${data}
+export function configText({ data, ports, workers, more, host = THIS_HOST }: ConfigParts): string {
+  const { http, lines, frames, udp, admin } = ports;
+  const at = (url: string): string => (host === THIS_HOST ? url : `{ url: '${url}', insecure: true }`);
+  const { address } = host;
+  return `data: ${data}
 workers: ${workers}
 listen:
-  - http://127.0.0.1:${http}
-  - tcp://127.0.0.1:${lines}?topic=data_queue
-  - tcp://127.0.0.1:${frames}?topic=data_queue&framing=length
-  - udp://127.0.0.1:${udp}?topic=data_queue&ack=offset
-admin: http://127.0.0.1:${admin}
+  - ${at(`http://${address}:${http}`)}
+  - ${at(`tcp://${address}:${lines}?topic=data_queue`)}
+  - ${at(`tcp://${address}:${frames}?topic=data_queue&framing=length`)}
+  - ${at(`udp://${address}:${udp}?topic=data_queue&ack=offset`)}
+admin: ${at(`http://${address}:${admin}`)}
 ${more}`;
+}
 
 /** Ports that are free for TCP now. */
 export async function freePorts(count: number): Promise<number[]> {

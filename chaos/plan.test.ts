@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FAULT_NAMES } from './faults/fault.ts';
+import { FAULT_KINDS, FAULT_NAMES, type FaultName } from './faults/fault.ts';
 import { type PlannedEpisode, planEpisodes } from './plan.ts';
 
-const OPTIONS = { names: FAULT_NAMES, quietMsMax: 1000, pauseMsMax: 500 };
-const first = (count: number, seed: number): PlannedEpisode[] =>
+const OPTIONS = { kinds: FAULT_KINDS, names: FAULT_NAMES, quietMsMax: 1000, pauseMsMax: 500 };
+const first = (count: number, seed: number): PlannedEpisode<FaultName>[] =>
   planEpisodes({ ...OPTIONS, seed })
     .take(count)
     .toArray();

@@ -5,18 +5,20 @@
  * An episode is one fault, or a few in quick succession, that come while the ones before are not over. Then the service has to come back.
  */
 import { type Random, seededRandom } from '../src/core/ports/random.ts';
-import { FAULT_KINDS, type Fault, type FaultName } from './faults/fault.ts';
+import type { PlannedFault } from './faults/fault.ts';
 
-export interface PlannedEpisode {
+export interface PlannedEpisode<Name extends string> {
   /** Before its first fault. */
   readonly quietMs: number;
-  readonly faults: readonly { readonly afterMs: number; readonly fault: Fault }[];
+  readonly faults: readonly { readonly afterMs: number; readonly fault: PlannedFault<Name> }[];
 }
 
-export interface PlanOptions {
+export interface PlanOptions<Name extends string> {
   readonly seed: number;
   /** The faults to choose from. */
-  readonly names: readonly FaultName[];
+  readonly names: readonly Name[];
+  /** How often each comes, compared to the others. */
+  readonly kinds: { readonly [N in Name]: { readonly weight: number } };
   /** Fixed: each episode has so many. Else one, sometimes two or three. */
   readonly faultsPerEpisode?: number;
   readonly quietMsMax: number;
@@ -24,30 +26,37 @@ export interface PlanOptions {
 }
 
 /** Endless; the same for the same options. */
-export function* planEpisodes({ seed, names, faultsPerEpisode, quietMsMax, pauseMsMax }: PlanOptions) {
+export function* planEpisodes<Name extends string>(options: PlanOptions<Name>) {
+  const { seed, faultsPerEpisode, quietMsMax, pauseMsMax } = options;
   const random = seededRandom(seed);
   for (;;) {
     const quietMs = random.fraction() * quietMsMax;
     const count = faultsPerEpisode ?? countOf(random.fraction());
     const faults = Array.from({ length: count }, (_, i) => {
       const afterMs = i === 0 && faultsPerEpisode === undefined ? 0 : 20 + random.fraction() * 400;
-      const name = draw(names, random);
+      const name = draw(options, random);
       const [choice, amount] = [random.fraction(), random.fraction()];
-      const fault: Fault = { name, choice, amount, pauseMs: random.fraction() * pauseMsMax, isAlone: count === 1 };
+      const fault: PlannedFault<Name> = {
+        name,
+        choice,
+        amount,
+        pauseMs: random.fraction() * pauseMsMax,
+        isAlone: count === 1,
+      };
       return { afterMs, fault };
     });
-    yield { quietMs, faults } satisfies PlannedEpisode;
+    yield { quietMs, faults } satisfies PlannedEpisode<Name>;
   }
 }
 
 const countOf = (fraction: number): number => (fraction < 0.7 ? 1 : fraction < 0.9 ? 2 : 3);
 
-function draw(names: readonly FaultName[], random: Random): FaultName {
-  const total = names.reduce((sum, name) => sum + FAULT_KINDS[name].weight, 0);
+function draw<Name extends string>({ names, kinds }: PlanOptions<Name>, random: Random): Name {
+  const total = names.reduce((sum, name) => sum + kinds[name].weight, 0);
   let left = random.fraction() * total;
   for (const name of names) {
-    left -= FAULT_KINDS[name].weight;
+    left -= kinds[name].weight;
     if (left < 0) return name;
   }
-  return names[0] as FaultName;
+  return names[0] as Name;
 }

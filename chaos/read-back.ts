@@ -14,8 +14,8 @@ interface ReadBackRecord {
 }
 
 /** Partition -> codes of the values by offset. Errors: a gap. */
-export async function readLog(httpPort: number, values: Values): Promise<Map<number, NumberList>> {
-  const base = `http://127.0.0.1:${httpPort}/topics`;
+export async function readLog(httpUrl: string, values: Values): Promise<Map<number, NumberList>> {
+  const base = `${httpUrl}/topics`;
   const { topics } = JSON.parse(await textOf(base)) as {
     readonly topics: readonly { readonly name: string; readonly partitions: number }[];
   };

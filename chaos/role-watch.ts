@@ -78,7 +78,7 @@ export class RoleWatch {
       node.workerPids();
       const life = node.lives.at(-1);
       const askedMs = performance.now();
-      const answer = await ask(node.ports.admin, agent);
+      const answer = await ask(node, agent);
       // Another life may have answered: nobody knows which.
       if (answer !== undefined && life !== undefined && life === node.lives.at(-1)) this.#take(life, answer, askedMs);
       await pause(ASK_EVERY_MS);
@@ -112,9 +112,9 @@ export class RoleWatch {
 }
 
 /** undefined: no answer, or none that makes sense. */
-function ask(port: number, agent: Agent): Promise<RoleAnswer | undefined> {
+function ask({ host, ports }: NodeUnderTest, agent: Agent): Promise<RoleAnswer | undefined> {
   return new Promise((resolve) => {
-    const options = { host: '127.0.0.1', port, path: '/readyz', agent, timeout: ANSWER_TIMEOUT_MS };
+    const options = { host: host.address, port: ports.admin, path: '/readyz', agent, timeout: ANSWER_TIMEOUT_MS };
     const request = get(options, (response) => {
       let text = '';
       response.setEncoding('utf8');

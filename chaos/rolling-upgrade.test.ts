@@ -44,7 +44,7 @@ test('a rolling upgrade loses nothing and stores nothing twice', async (t) => {
   assert.notEqual(await settled(cluster), first, 'no fail-back');
 
   await Promise.all(producers.map((producer) => producer.stop()));
-  const log = await readLog(cluster.ports.http, values);
+  const log = await readLog(`http://127.0.0.1:${cluster.ports.http}`, values);
   const stored = [...log.values()].flatMap((codes) => Array.from({ length: codes.length }, (_, i) => codes.at(i)));
   assert.equal(new Set(stored).size, stored.length, 'nothing twice');
   for (const { history } of producers) {

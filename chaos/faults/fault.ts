@@ -51,8 +51,8 @@ export const SWITCHOVER_PAUSE_MS_MAX = 2000;
 export const REJOIN_MS_MAX = 20_000;
 
 /** As a seed decides it. Fractions are in [0, 1). */
-export interface Fault {
-  readonly name: FaultName;
+export interface PlannedFault<Name extends string> {
+  readonly name: Name;
   /** Whom or what it hits. */
   readonly choice: number;
   /** How hard. */
@@ -62,6 +62,8 @@ export interface Fault {
   /** Nothing else happens in its episode, so that it alone is to blame. */
   readonly isAlone: boolean;
 }
+
+export type Fault = PlannedFault<FaultName>;
 
 export interface NamedProxy {
   readonly name: string;

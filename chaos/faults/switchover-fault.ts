@@ -23,7 +23,7 @@ export async function switchOver(world: World, { choice, amount, isAlone }: Faul
   if (asked === undefined) return 'nobody to ask';
   if (isAlone) await pause(TENURE_MS);
   try {
-    const response = await fetch(`http://127.0.0.1:${asked.ports.admin}/admin/v1/switchover`, {
+    const response = await fetch(`${asked.adminUrl}/admin/v1/switchover`, {
       method: 'POST',
       body: JSON.stringify(to === null ? {} : { to }),
       signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),

@@ -86,7 +86,7 @@ export class BalancedDrill {
   async finish(): Promise<DrillReport> {
     await this.#cluster.settle();
     await Promise.all(this.#producers.map((producer) => producer.stop()));
-    const log = await readLog(this.#cluster.front.http, this.#values);
+    const log = await readLog(`http://127.0.0.1:${this.#cluster.front.http}`, this.#values);
     const stored = [...log.values()].reduce((sum, codes) => sum + codes.length, 0);
     await until('the subscriber is through', () => this.#subscriber.watch.count >= stored, SETTLE_MS).catch(() => {});
     await this.#subscriber.stop();
