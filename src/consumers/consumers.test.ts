@@ -235,6 +235,37 @@ test('a second member takes partitions over at once, with handlers of the first 
   assert.deepEqual(await owned(second), [1]);
 });
 
+test('whoever assigns partitions hears when the work on a lost one has stopped', async (t) => {
+  const bench = await openBench(t, { partitions: 2 });
+  const ending = Promise.withResolvers<void>();
+  let isStopped: boolean | undefined;
+  let running = 0;
+  const stubborn = (): Promise<void> => {
+    running++;
+    return ending.promise;
+  };
+  const wrapGroups = (groups: GroupStore): GroupStore =>
+    withMethods(groups, {
+      join: (group, topic, onChange) =>
+        groups.join(group, topic, (assignments) => {
+          isStopped = false;
+          return Promise.resolve(onChange(assignments)).then(() => {
+            isStopped = true;
+          });
+        }),
+    });
+  const first = bench.openWorker({ module: { save: stubborn }, wrapGroups });
+  await bench.append(keyed('a', '1'), keyed('b', '2'), keyed('c', '3'), keyed('d', '4'), keyed('e', '5'));
+  await first.consumers.start();
+  await until(() => running >= 2, 'it works on both partitions');
+  await bench.openWorker({ module: { save: () => {} } }).consumers.start();
+  await until(() => isStopped === false, 'it was told');
+  await bench.clock.advance(1);
+  assert.equal(isStopped, false, 'a handler runs');
+  ending.resolve();
+  await until(() => isStopped === true, 'it has stopped');
+});
+
 test('a killed member: the other goes on from the last commit, nothing is lost', async (t) => {
   const bench = await openBench(t);
   const seen = new Set<string>();
