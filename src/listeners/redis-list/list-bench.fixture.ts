@@ -21,7 +21,7 @@ import { createIngest } from '../../ingest/ingest.ts';
 import { createRedisListSource, type RedisListSourceOptions } from './redis-list-source.ts';
 
 export const LIST = 'message_queue';
-export const TOPIC = 'messages';
+const TOPIC = 'messages';
 const PARTITIONS = 4;
 
 export interface Taker {
