@@ -4,7 +4,8 @@ import { test } from 'node:test';
 import { missingRedis } from '../../core/testing/redis-servers/installed.ts';
 import type { ServerProcess } from '../../core/testing/redis-servers/server-process.ts';
 import { startRedis } from '../../core/testing/redis-servers/start-redis.ts';
-import { append, ensureTopic, openEngine, PLACE, readTexts, setOf, texts } from './redis-engine.fixture.ts';
+import { until } from '../../core/testing/until.ts';
+import { append, codeOf, ensureTopic, openEngine, PLACE, readTexts, setOf, texts } from './redis-engine.fixture.ts';
 
 const skip = missingRedis();
 
@@ -109,4 +110,44 @@ test('what follows a refused append of a producer is refused by the server too',
   assert.ok(hits > 0, 'some were in flight behind one that was refused');
   const all = await readTexts(engine);
   assert.deepEqual(all, texts('s', all.length, 1));
+});
+
+test('appends that wait for a server which comes back keep their order', { skip }, async (t) => {
+  const { server, url } = await startRedis(t, { config: ['appendonly yes', 'appendfsync always'] });
+  const engine = await openEngine(t, url);
+  await ensureTopic(engine);
+  const epochs = new Set<string>();
+  const acked: string[] = [];
+  const appended: Promise<void>[] = [];
+  let sent = 0;
+  const send = (): void => {
+    const text = `x-${sent++}`;
+    const stored = append(engine, [text]).then(
+      ({ epoch }) => {
+        epochs.add(epoch);
+        acked.push(text);
+      },
+      (error: unknown) => assert.equal(codeOf(error), 'TANDEM_STORE_UNREACHABLE'),
+    );
+    appended.push(stored);
+  };
+  for (let round = 1; round <= 3; round++) {
+    send();
+    await until('some were stored under this history', () => epochs.size === round);
+    const restarted = server.restart();
+    await until('some were stored under another history', () => {
+      for (let i = 0; i < 10; i++) send();
+      return epochs.size > round;
+    });
+    await restarted;
+  }
+  await Promise.all(appended);
+  const numbers = (await readTexts(engine)).map((text) => Number(text.slice(2)));
+  assert.deepEqual(
+    numbers,
+    numbers.toSorted((a, b) => a - b),
+  );
+  const stored = new Set(numbers);
+  assert.ok(acked.every((text) => stored.has(Number(text.slice(2)))));
+  assert.equal(stored.size, numbers.length, 'once');
 });
