@@ -120,7 +120,7 @@ export function createSources(parts: SourceParts): SourceListener[] {
       createRedisListSource({
         taker: `${config.name}/${slot.slot}`,
         slotTerm: slot.slotTerm,
-        isOnlyActive: provesDeath || config.cluster.mode !== 'active-active',
+        isOnlyActive: provesDeath || config.cluster.mode === 'active-standby',
         recordBytesMax: config.limits.recordBytesMax,
         ...{ url, endpoint, list, from, topic, nodeTerm, ingest, store, connect, clock, random, logger },
       }),

@@ -126,22 +126,23 @@ test('kill -9 of workers and of the node, Redis restarted in between: every item
   await untilStored(http, items);
 });
 
-test('active-standby: the active node is killed, the other one goes on with what it had in hand', {
-  skip,
-}, async (t) => {
-  const { server } = await startRedis(t);
-  const cluster = { mode: 'active-standby', minTenureMs: 0, heartbeatTimeoutMs: 500 };
-  const extra = { cluster, data: makeFolder(t) };
-  const a = await start(t, 'a', [sourceOf(server)], extra);
-  const b = await start(t, 'b', [sourceOf(server)], extra);
-  const items = numbered(0, 20_000);
-  await push(server, items.slice(0, 12_000));
-  await until('some are stored', async () => ((await readAll(a.http, TOPIC))?.flat().length ?? 0) > 1000);
-  a.node.child.kill('SIGKILL');
-  await push(server, items.slice(12_000));
-  await untilEmptied(server);
-  await untilStored(b.http, items);
-});
+for (const mode of ['active-standby', 'active-active'])
+  test(`${mode}: the active node is killed, the other one goes on with what it had in hand`, {
+    skip,
+  }, async (t) => {
+    const { server } = await startRedis(t);
+    const cluster = { mode, minTenureMs: 0, heartbeatTimeoutMs: 500 };
+    const extra = { cluster, data: makeFolder(t) };
+    const a = await start(t, 'a', [sourceOf(server)], extra);
+    const b = await start(t, 'b', [sourceOf(server)], extra);
+    const items = numbered(0, 20_000);
+    await push(server, items.slice(0, 12_000));
+    await until('some are stored', async () => ((await readAll(a.http, TOPIC))?.flat().length ?? 0) > 1000);
+    a.node.child.kill('SIGKILL');
+    await push(server, items.slice(12_000));
+    await untilEmptied(server);
+    await untilStored(b.http, items);
+  });
 
 test('two nodes with stores of their own share a list; the one that ends leaves nothing', { skip }, async (t) => {
   const { server } = await startRedis(t);
