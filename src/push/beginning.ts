@@ -2,7 +2,7 @@
  * Where a subscription begins, and whether that is where the client asked for.
  *
  * Per partition: `now` is the end as the store has it during the call; `start` the oldest readable record. A position is taken if its epoch is
- * the partition's and its records can be read. Otherwise the answer is "incomplete" and the partition begins: trimmed, at the oldest record;
+ * the partition's, or one with the same past up to there, and its records can be read. Otherwise the answer is "incomplete" and the partition begins: trimmed, at the oldest record;
  * another epoch, at the oldest record of this one (all of it is new to the client); beyond the end, at the end; in a damaged stretch, after it. A partition that
  * the position does not name came later and begins at its oldest record; a partition that it names and that does not exist is lost.
  * To know of damage before the answer, the first chunk of each partition is read; what fits is kept for the replay.
@@ -85,7 +85,8 @@ function startOf({ epoch, firstOffset, nextOffset }: PartitionState, asked: Aske
   if (asked === 'start') return at(firstOffset, true);
   const position = asked.get(partition);
   if (position === undefined) return at(firstOffset, firstOffset === 0);
-  if (position.epoch !== epoch && position.epoch !== '') return at(firstOffset, false);
+  // Only the store knows whether this epoch has the same past.
+  if (position.epoch !== epoch && position.epoch !== '') return { ...at(0, true), position, isBehind: true };
   if (position.offset < firstOffset) return at(firstOffset, false);
   if (position.offset > nextOffset) return at(nextOffset, false);
   return at(position.offset, true);
@@ -100,8 +101,10 @@ async function probe(search: BeginningSearch, partition: number, start: Start): 
   while (isWanted()) {
     const from = position;
     try {
-      const { batches } = await retrying(clock, isWanted, () => turns.run(() => store.read(place, from, CHUNK_BYTES)));
-      return { position, isComplete, isBehind: true, batches };
+      const { batches, epoch } = await retrying(clock, isWanted, () =>
+        turns.run(() => store.read(place, from, CHUNK_BYTES)),
+      );
+      return { position: { epoch, offset: from.offset }, isComplete, isBehind: true, batches };
     } catch (thrown) {
       const error = asTandemError(thrown);
       position = await beyond(search, partition, from, error);

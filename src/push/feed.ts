@@ -155,7 +155,7 @@ export class Feed {
   /** What is due, with the position moved beyond it; undefined: nothing. Throws TANDEM_LOG_CORRUPT, the position unmoved. */
   takeFlush(): Flush | undefined {
     if (this.isClosed) return undefined;
-    const before = this.#position;
+    const before = this.#renewed();
     const after = new Map(before);
     const records: TandemRecord[] = [];
     for (const reader of this.#readers) {
@@ -215,6 +215,23 @@ export class Feed {
   #moveTo(position: Cursor): void {
     this.#position = position;
     this.#positionText = undefined;
+  }
+
+  /** The same places under the epochs that the readers have been told since: what lies before is the same in both. */
+  #renewed(): Cursor {
+    let renewed: Map<number, Position> | undefined;
+    for (const { place, position } of this.#readers) {
+      const { partition } = place;
+      const own = this.#position.get(partition) as Position;
+      if (own.epoch === position.epoch) continue;
+      renewed ??= new Map(this.#position);
+      renewed.set(partition, { epoch: position.epoch, offset: own.offset });
+    }
+    if (renewed !== undefined) {
+      this.#moveTo(renewed);
+      this.recent.clear();
+    }
+    return this.#position;
   }
 
   #count(flush: Flush, group: LiveGroup): void {

@@ -1,5 +1,6 @@
 /**
  * Follows the end of one partition for a feed: a wake-up, a bounded read, then nothing until the feed has taken what was read.
+ * Where the epoch changed and nothing before the position with it, the position goes on under the new one.
  * A position that is lost under it (trimmed, another epoch) becomes a jump, which the feed tells everybody; what passes is retried; what does
  * not (a damaged log) fails the feed.
  */
@@ -24,7 +25,7 @@ export interface Jump {
 }
 
 export interface ReaderOwner {
-  /** The reader has records or a jump. */
+  /** The reader has records, a jump or another epoch. */
   ready(): void;
   failed(error: TandemError): void;
 }
@@ -136,13 +137,15 @@ export class PartitionReader {
   }
 
   #keep(result: ReadResult): boolean {
+    const isRenewed = result.epoch !== this.position.epoch;
+    if (isRenewed) this.position = { epoch: result.epoch, offset: this.position.offset };
     const last = result.batches.at(-1);
-    if (last === undefined) return false;
+    if (last === undefined) return isRenewed;
     const end = last.firstOffset + last.set.count;
     this.#batches = result.batches;
     this.#readOffset = Math.max(end, this.position.offset);
     if (end < result.nextOffset) this.#isWoken = true;
-    return this.hasRecords;
+    return this.hasRecords || isRenewed;
   }
 }
 

@@ -1,4 +1,4 @@
-/** Reads that wait out what passes: an owner that restarts, a store that fails for a moment. */
+/** Reads that wait out what passes: an owner that restarts, a store that fails for a moment, a server that is away. */
 import { asTandemError, type TandemError } from '../core/errors.ts';
 import { type Clock, delay } from '../core/ports/clock.ts';
 
@@ -20,4 +20,6 @@ export async function retrying<T>(clock: Clock, isWanted: () => boolean, work: (
 
 /** TANDEM_DRAINING is retryable for a client, elsewhere; not for this process. */
 const passes = (error: TandemError): boolean =>
-  error.code === 'TANDEM_OWNER_UNAVAILABLE' || error.code === 'TANDEM_STORE_FAILED';
+  error.code === 'TANDEM_OWNER_UNAVAILABLE' ||
+  error.code === 'TANDEM_STORE_FAILED' ||
+  error.code === 'TANDEM_STORE_UNREACHABLE';

@@ -193,13 +193,15 @@ export class Subscription implements HandingOver {
     // Taken before the read: a feed that moves to yet another epoch during it is not the stale one.
     const feedEpoch = this.#feed?.position.get(partition)?.epoch;
     try {
-      const { batches } = await retrying(clock, isWanted, () =>
+      const { batches, epoch } = await retrying(clock, isWanted, () =>
         turns.run(() => store.read(place, from, REPLAY_CHUNK_BYTES)),
       );
       if (this.isClosed) return;
+      // The epoch has changed, and nothing before the cursor with it.
+      if (epoch !== from.epoch) this.#cursor?.set(partition, { epoch, offset: from.offset });
       this.#inHand ??= new Map();
       this.#inHand.set(partition, batches);
-      if (feedEpoch === undefined || feedEpoch === from.epoch) return;
+      if (feedEpoch === undefined || feedEpoch === epoch) return;
       this.#staleFeed ??= new Map();
       this.#staleFeed.set(partition, feedEpoch);
       this.#feed?.wake(partition);
