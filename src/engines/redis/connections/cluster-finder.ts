@@ -10,7 +10,7 @@
  */
 import { delay, systemClock } from '../../../core/ports/clock.ts';
 import { ClusterPeer } from './cluster-peer.ts';
-import { type ClusterNode, parseClusterNodes } from './cluster-view.ts';
+import { bestClaim, type ClusterNode, parseClusterNodes } from './cluster-view.ts';
 import type { DataConnection } from './data-connection.ts';
 import { type FinderEvents, type FinderSettings, type MasterFinder, ServerTroubles } from './master-finder.ts';
 import type { RedisAddress } from './redis-url.ts';
@@ -131,9 +131,13 @@ export class ClusterFinder implements MasterFinder {
   /** Nodes that joined, and that are no longer there. */
   #learn(view: readonly ClusterNode[]): void {
     for (const { address } of view) this.#addPeer(address);
-    const views = [...this.#peers.values()].flatMap((peer) => (peer.view === undefined ? [] : [peer.view]));
     const known = new Set(
-      [...this.#settings.url.addresses, ...views.flat().map((node) => node.address)].map(addressText),
+      [
+        ...this.#settings.url.addresses,
+        ...this.#views()
+          .flat()
+          .map((node) => node.address),
+      ].map(addressText),
     );
     for (const [key, peer] of this.#peers)
       if (!known.has(key) && peer.connection === undefined) {
@@ -159,9 +163,10 @@ export class ClusterFinder implements MasterFinder {
   #decide(): void {
     if (this.#end.signal.aborted) return;
     const claimants = new Set<ClusterPeer>();
+    const views = this.#views();
     let isChanged = false;
     for (const [slot, before] of this.#masters) {
-      const claim = this.#bestClaim(slot);
+      const claim = bestClaim(views, slot);
       const peer = claim === undefined ? undefined : this.#peers.get(addressText(claim.address));
       if (peer !== undefined) claimants.add(peer);
       const master = peer === undefined ? openOf(before) : peer.master;
@@ -177,13 +182,8 @@ export class ClusterFinder implements MasterFinder {
       if (peer.connection?.isSuspected === true && !claimants.has(peer)) peer.close('is superseded');
   }
 
-  #bestClaim(slot: number): ClusterNode | undefined {
-    let best: ClusterNode | undefined;
-    for (const { view = [] } of this.#peers.values())
-      for (const node of view)
-        if (node.isMaster && (best === undefined || node.configEpoch > best.configEpoch) && serves(node, slot))
-          best = node;
-    return best;
+  #views(): (readonly ClusterNode[])[] {
+    return [...this.#peers.values()].flatMap(({ view }) => (view === undefined ? [] : [view]));
   }
 
   #inUse(): ReadonlySet<DataConnection | undefined> {
@@ -191,7 +191,7 @@ export class ClusterFinder implements MasterFinder {
   }
 
   #hasView(): boolean {
-    return [...this.#peers.values()].some(({ view }) => view !== undefined);
+    return this.#views().length > 0;
   }
 
   /** In calm, connections are kept to the masters in use and to the few who are asked besides. */
@@ -203,9 +203,6 @@ export class ClusterFinder implements MasterFinder {
     for (const peer of idle.slice(ASKED_BESIDES)) peer.close('idle');
   }
 }
-
-const serves = ({ slots }: ClusterNode, slot: number): boolean =>
-  slots.some(([first, last]) => first <= slot && slot <= last);
 
 const openOf = (connection: DataConnection | undefined): DataConnection | undefined =>
   connection?.isOpen === true ? connection : undefined;

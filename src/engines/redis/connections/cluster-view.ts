@@ -46,3 +46,16 @@ function parseRun(text: string): readonly [number, number] {
   const [first = '', last = first] = text.split('-');
   return [Number(first), Number(last)];
 }
+
+/** Who serves the slot: of all claims in all views the one with the highest epoch. */
+export function bestClaim(views: Iterable<readonly ClusterNode[]>, slot: number): ClusterNode | undefined {
+  let best: ClusterNode | undefined;
+  for (const view of views)
+    for (const node of view)
+      if (node.isMaster && (best === undefined || node.configEpoch > best.configEpoch) && serves(node, slot))
+        best = node;
+  return best;
+}
+
+const serves = ({ slots }: ClusterNode, slot: number): boolean =>
+  slots.some(([first, last]) => first <= slot && slot <= last);

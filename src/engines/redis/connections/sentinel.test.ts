@@ -90,6 +90,19 @@ test('without Sentinels the master goes on, also over a new connection', { skip 
   assert.equal(prepared[0]?.incarnation, prepared[1]?.incarnation);
 });
 
+test('a replica that was promoted is used before any Sentinel says so', { skip }, async (t) => {
+  const { sentinel, first, second, prepared, shard } = await startForTest(t);
+  t.after(() => first.resume());
+  await shard.call(['PING']);
+  await Promise.all(sentinel.sentinels.map((one) => one.kill()));
+  first.pause();
+  await second.call('REPLICAOF', 'NO', 'ONE');
+  await until('it is prepared', () => prepared.length === 2);
+  assert.equal(await shard.call(['INCR', '{a}n']), 1);
+  assert.equal(await second.call('GET', '{a}n'), '1');
+  assert.equal(prepared[1]?.configEpoch, 1);
+});
+
 test("a server that says it is master, but whose history is not the lost one's, is not written to", {
   skip,
 }, async (t) => {
