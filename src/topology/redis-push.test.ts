@@ -1,5 +1,7 @@
 /** What subscribers see when Redis restarts: with everything, nothing at all; with less, that it is so. */
 import assert from 'node:assert/strict';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { missingRedis } from '../core/testing/redis-servers/installed.ts';
 import { startRedis } from '../core/testing/redis-servers/start-redis.ts';
@@ -7,10 +9,10 @@ import { freePort, makeFolder, TestNode, until } from './testing/test-node.ts';
 
 const skip = missingRedis();
 
-async function startNode(t: TestContext, url: string): Promise<string> {
+async function startNode(t: TestContext, url: string, folder: string = makeFolder(t), extra = {}): Promise<string> {
   const [http, admin] = [await freePort(), await freePort()];
-  const node = new TestNode(t, makeFolder(t), {
-    ...{ name: 'n', workers: 1, engine: url, topics: { t: { partitions: 1 } } },
+  const node = new TestNode(t, folder, {
+    ...{ name: 'n', workers: 1, engine: url, topics: { t: { partitions: 1 } }, ...extra },
     ...{ listen: [`http://127.0.0.1:${http}`], admin: `http://127.0.0.1:${admin}` },
   });
   await node.event('node_ready');
@@ -109,4 +111,30 @@ test('a restart of Redis that lost records: who had seen them is told, and gets 
   await untilHeard(resumed, 'b');
   assert.equal(resumed.messages[0]?.data['isComplete'], true);
   assert.deepEqual(resumed.heard(), ['lost, sent again', 'b']);
+});
+
+test('a consumer goes on after restarts of Redis, also one that lost records', { skip }, async (t) => {
+  const { server, url } = await startRedis(t);
+  const folder = makeFolder(t);
+  const seen = join(folder, 'seen');
+  writeFileSync(
+    join(folder, 'handlers.mjs'),
+    `import { appendFileSync } from 'node:fs';\nexport default (record) => appendFileSync(${JSON.stringify(seen)}, record.text + '\\n');`,
+  );
+  const consumers = { save: { topic: 't', to: join(folder, 'handlers.mjs') } };
+  const base = await startNode(t, url, folder, { consumers });
+  const untilSeen = (text: string) =>
+    until(`the handler gets ${text}`, () => existsSync(seen) && readFileSync(seen, 'utf8').includes(`${text}\n`));
+  for (const round of [1, 2, 3]) {
+    await publish(base, `${round}a`);
+    await untilSeen(`${round}a`);
+    await server.call('SAVE');
+    if (round === 3) {
+      await publish(base, 'lost, sent again');
+      await untilSeen('lost, sent again');
+    }
+    await server.restart();
+    await publish(base, `${round}b`);
+    await untilSeen(`${round}b`);
+  }
 });
