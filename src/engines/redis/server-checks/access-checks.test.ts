@@ -6,7 +6,6 @@ import { freePorts } from '../../../core/testing/redis-servers/free-ports.ts';
 import { missingRedis } from '../../../core/testing/redis-servers/installed.ts';
 import { startRedis } from '../../../core/testing/redis-servers/start-redis.ts';
 import { assertCheck, checksOf, named, set } from './checking.fixture.ts';
-import { libraryCommands, neededCalls } from './rights.ts';
 
 const skip = missingRedis();
 /** An address of this machine that is not loopback. */
@@ -55,7 +54,7 @@ test('a user without the rights: each missing one is named, and none is exercise
   assertCheck(
     named(await checksOf(url), 'redis rights'),
     'failed',
-    /^user tandem lacks \+function\|list \+function\|load \+fcall \+wait \+xadd$/,
+    /^user tandem lacks \+function\|load \+fcall \+wait \+xadd$/,
   );
   await server.call(
     'ACL',
@@ -76,16 +75,6 @@ test('a user without the rights: each missing one is named, and none is exercise
   await server.call('ACL', 'SETUSER', 'tandem', '-multi');
   assertCheck(named(await checksOf(url), 'redis rights'), 'warning', /^not known: user tandem may not run MULTI/);
   assert.equal(String(await server.call('DBSIZE')), before);
-});
-
-test('the rights that are asked for are those that the library needs', () => {
-  const asked = new Set(neededCalls('tandem', 'cluster').map(([command]) => command));
-  assert.ok(libraryCommands().includes('XADD'));
-  assert.deepEqual(
-    libraryCommands().filter((command) => !asked.has(command)),
-    [],
-    'rights.ts knows how to ask for each command of the library',
-  );
 });
 
 test('settings that the server does not let us read are not known, and not ok', { skip }, async (t) => {

@@ -52,7 +52,7 @@ const ARGUMENTS: { readonly [command: string]: readonly string[] } = {
   ZREM: ['member'],
   ZSCORE: ['member'],
 };
-const WITHOUT_KEY = ['INFO', 'TIME', 'PING', 'ROLE'];
+const WITHOUT_KEY = ['PING', 'INFO', 'TIME'];
 
 /** Commands that the functions run: the rights of whoever calls them hold for these too. */
 export const libraryCommands = (): string[] => [
@@ -66,14 +66,16 @@ export function neededCalls(prefix: string, kind: RedisKind): string[][] {
   const channel = keyOf(shardTag(prefix, 0), 'wake');
   const calls = [
     ...WITHOUT_KEY.map((command) => [command]),
-    ['FUNCTION', 'LIST'],
+    // Of each connection.
+    ['CLIENT', 'SETNAME', 'tandem'],
     ['FUNCTION', 'LOAD', 'REPLACE', '-'],
     ['FCALL', 'tandem1_look', '1', catalog],
     ['FCALL', 'tandem1_look', '1', shard],
     ['WAIT', '0', '0'],
     ['SSUBSCRIBE', channel],
+    ['SUNSUBSCRIBE', channel],
   ];
-  if (kind === 'cluster') calls.push(['CLUSTER', 'SLOTS'], ['CLUSTER', 'SHARDS'], ['CLUSTER', 'INFO']);
+  if (kind === 'cluster') calls.push(['CLUSTER', 'NODES'], ['CLUSTER', 'INFO']);
   for (const command of libraryCommands()) {
     const rest = ARGUMENTS[command];
     if (rest !== undefined) calls.push([command, command === 'SPUBLISH' ? channel : shard, ...rest]);
@@ -102,6 +104,6 @@ function missingRight(error: unknown, [command = '', sub]: readonly string[], pr
   if (!message.startsWith('NOPERM')) return undefined;
   if (/\bkeys?\b/.test(message)) return `~{${prefix}*`;
   if (/\bchannels?\b/.test(message)) return `&{${prefix}*`;
-  const isContainer = command === 'FUNCTION' || command === 'CLUSTER';
+  const isContainer = command === 'FUNCTION' || command === 'CLUSTER' || command === 'CLIENT';
   return `+${command}${isContainer ? `|${sub}` : ''}`.toLowerCase();
 }
