@@ -123,6 +123,8 @@ test('what is lost at the engine and kept here no more is counted and logged, an
   await append(spool, texts('x', 6, 4));
   await until('the spool is trimmed', () => textsIn(localStore).length === 0 && metric(spool, 'records') === 0);
   remoteStore.failOverTo(copy);
+  // It is counted once, however often it is asked where to go on.
+  stage.remote.faults.fail(2, 'TANDEM_STORE_FAILED');
   await append(spool, ['next']);
   await forwarded(stage);
   await append(spool, ['and on']);

@@ -316,8 +316,8 @@ export class PartitionForwarder {
   }
 
   #rejected(bytes: number, error: TandemError): void {
-    if (!this.#needsSync && !this.#stopped.signal.aborted) this.#failed(error);
-    this.#needsSync = true;
+    // One of those that were on the way together tells enough.
+    if (!this.#needsSync) this.#failed(error);
     this.#settled(bytes);
   }
 

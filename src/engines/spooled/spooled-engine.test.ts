@@ -106,6 +106,26 @@ test('close forwards what is there; nothing works after it', async (t) => {
     await assert.rejects(call(), { code: 'TANDEM_DRAINING' }, call.toString());
 });
 
+test('what is appended while the local log is read is forwarded too', async (t) => {
+  const stage = await openStage(t);
+  const { spool, local } = stage;
+  await spool.topics.ensure(TOPIC);
+  const { read } = local.store;
+  let reads = 0;
+  Object.assign(local.store, {
+    async read(...args: Parameters<typeof read>) {
+      const result = await read(...args);
+      // It has found nothing, and something comes before that is known.
+      if (reads++ >= 20 || result.batches.length > 0) return result;
+      await append(spool, [`late ${reads}`]);
+      for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
+      return result;
+    },
+  });
+  await append(spool, ['first']);
+  await until('the late ones are forwarded', () => textsIn(stage.remoteStore).length === 11);
+});
+
 test('one batch after the other of many partitions is on its way, within the bound', async (t) => {
   const stage = await openStage(t, { inFlightBytesMax: 4000 });
   const { spool, remote, remoteStore } = stage;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { TandemError } from '../../core/errors.ts';
-import { encodeAnswers } from './answers.ts';
+import { continues, encodeAnswers, placeText } from './answers.ts';
 
 test('counts up exactly as formatting each place would, across every change of digits', () => {
   fc.assert(
@@ -41,4 +41,16 @@ test('a forgotten place is a dash, a refusal one line with its code', () => {
     encodeAnswers(answers, 'line').toString(),
     'OK 3:-\nOK 3:-\nERR TANDEM_DISK_FULL the disk is full; the record was not stored\n',
   );
+});
+
+test('places that are not known are told as such, and are not counted up', () => {
+  const unknown = { partition: 2, firstOffset: -1, count: 3 };
+  assert.equal(encodeAnswers([unknown], 'line').toString(), 'OK 2:-\nOK 2:-\nOK 2:-\n');
+  assert.equal(placeText(2, -1), 'OK 2:-');
+  assert.equal(placeText(2, 0), 'OK 2:0');
+  assert.ok(continues(unknown, 2, -1));
+  for (const offset of [0, 2]) assert.ok(!continues(unknown, 2, offset), `${offset}`);
+  assert.ok(!continues({ partition: 2, firstOffset: 0, count: 3 }, 2, -1));
+  assert.ok(continues({ partition: 2, firstOffset: 0, count: 3 }, 2, 3));
+  assert.ok(!continues({ partition: 2, firstOffset: 0, count: 3 }, 1, 3));
 });
