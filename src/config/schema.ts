@@ -133,7 +133,10 @@ const listen = z
     }),
   )
   .optional()
-  .meta({ description: 'Where the node takes data in while it is active', default: DEFAULT_LISTEN });
+  .meta({
+    description: 'Where the node takes data in while it is active: addresses, and Redis lists (redis.md)',
+    default: DEFAULT_LISTEN,
+  });
 
 const admin = z
   .union([z.string(), adminObject])
