@@ -1,6 +1,6 @@
 /** One episode of a drill: its faults come, then the service has to come back within their bounds, and all nodes stand by again. */
 import type { Clients } from './clients.ts';
-import { FAULT_KINDS, type FaultName, REJOIN_MS_MAX, type World } from './faults/fault.ts';
+import { FAULT_KINDS, type FaultName, type PlannedFault, REJOIN_MS_MAX, type World } from './faults/fault.ts';
 import { inject } from './faults/inject.ts';
 import type { PlannedEpisode } from './plan.ts';
 import { pause } from './producers/producer.ts';
@@ -41,7 +41,12 @@ export async function runEpisode(
   const termBefore = world.roles.term;
   clients.probe.history.longestPauseMs = 0;
   const startMs = performance.now();
-  const faults = await injectAll(planned, world);
+  const faults = await injectAll(planned, {
+    inject: (fault) => inject(fault, world),
+    complain: (breach) => world.complain(breach),
+    // A node alone is gone meanwhile: the next fault would hit nothing.
+    isOneByOne: world.cluster.nodes.length === 1,
+  });
   const overMs = performance.now();
   const boundMs = Math.max(...faults.map(({ name }) => FAULT_KINDS[name].backWithinMs));
   const back = await clients.served(overMs, overMs + boundMs);
@@ -60,16 +65,25 @@ export async function runEpisode(
   };
 }
 
-/** Each comes so long after the one before began, in a cluster: while that is not over. */
-async function injectAll(planned: PlannedEpisode<FaultName>, world: World): Promise<DoneFault[]> {
-  const running: Promise<DoneFault>[] = [];
+export interface Injecting<Name extends string> {
+  inject(fault: PlannedFault<Name>): Promise<string>;
+  complain(breach: string): void;
+  /** The next fault waits until this one is over. */
+  readonly isOneByOne: boolean;
+}
+
+/** Each comes so long after the one before began: while that is not over. */
+export async function injectAll<Name extends string>(
+  planned: PlannedEpisode<Name>,
+  { inject, complain, isOneByOne }: Injecting<Name>,
+): Promise<{ readonly name: Name; readonly text: string }[]> {
+  const running: Promise<{ readonly name: Name; readonly text: string }>[] = [];
   for (const { afterMs, fault } of planned.faults) {
     await pause(afterMs);
     const { name } = fault;
-    const done = inject(fault, world).then((text) => ({ name, text }));
+    const done = inject(fault).then((text) => ({ name, text }));
     running.push(done);
-    // A node alone is gone meanwhile: the next fault would hit nothing.
-    if (world.cluster.nodes.length === 1) await done;
+    if (isOneByOne) await done;
   }
   const all = Promise.all(running);
   let timer: NodeJS.Timeout | undefined;
@@ -79,7 +93,7 @@ async function injectAll(planned: PlannedEpisode<FaultName>, world: World): Prom
   const faults = await Promise.race([all, timeout]);
   clearTimeout(timer);
   if (faults !== undefined) return faults;
-  world.complain(`FAULT: not over after ${FAULT_MS_MAX} ms: ${planned.faults.map(({ fault }) => fault.name)}`);
+  complain(`FAULT: not over after ${FAULT_MS_MAX} ms: ${planned.faults.map(({ fault }) => fault.name)}`);
   return planned.faults.map(({ fault: { name } }) => ({ name, text: 'not over' }));
 }
 

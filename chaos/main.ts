@@ -3,12 +3,14 @@
  * first breach, and leaves the drill's folder then.
  *
  * `--rounds R --faults F` instead of `--minutes`: R drills of one episode each with F faults, seeds N, N + 1, ...
+ * `--engine redis|sentinel|cluster [--mode active-active|active-standby]`: over Redis servers, see redis/redis-drill.ts.
  * `--only name,name` only these faults; `--rate` records per second; `--limit` the heartbeat limit of nodes in ms; `--json`.
  */
 import { parseArgs } from 'node:util';
 import { type Drill, impossibleFaults, runDrill } from './drill.ts';
 import type { EpisodeReport } from './episode.ts';
 import { FAULT_NAMES, type FaultName } from './faults/fault.ts';
+import { runRedisCommand } from './redis/redis-command.ts';
 import { episodeLine, progressLine, summaryText } from './summary.ts';
 import type { DrillResult } from './verdict.ts';
 
@@ -20,12 +22,33 @@ const { values } = parseArgs({
     faults: { type: 'string', default: '3' },
     nodes: { type: 'string', default: '3' },
     workers: { type: 'string', default: '2' },
-    rate: { type: 'string', default: '2000' },
+    rate: { type: 'string' },
     limit: { type: 'string', default: '1000' },
     only: { type: 'string' },
+    engine: { type: 'string' },
+    mode: { type: 'string', default: 'active-active' },
     json: { type: 'boolean', default: false },
   },
 });
+
+// A signal ends this process at once; what the drill has started ends with it.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(130));
+if (values.engine !== undefined) {
+  const isGood = await runRedisCommand({
+    engine: values.engine,
+    mode: values.mode,
+    seed: Number(values.seed),
+    minutes: Number(values.minutes ?? 0),
+    rounds: Number(values.rounds),
+    faults: Number(values.faults),
+    nodes: Number(values.nodes),
+    workers: Number(values.workers),
+    recordsPerSecond: Number(values.rate ?? 800),
+    only: values.only?.split(','),
+    isJson: values.json,
+  });
+  process.exit(isGood ? 0 : 1);
+}
 
 const isTerminal = process.stderr.isTTY && !values.json;
 const minutes = Number(values.minutes ?? 0);
@@ -38,8 +61,6 @@ if (unknown.length > 0) {
 }
 for (const [name, why] of Object.entries(impossibleFaults({ nodes, hasProxies: true })))
   if (why !== undefined) process.stderr.write(`LEFT OUT: faults that need ${name}: ${why}\n`);
-// A signal ends this process at once; what the drill has started ends with it.
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(130));
 
 const first = Number(values.seed);
 const rounds = values.minutes === undefined ? Number(values.rounds) : 1;
@@ -60,7 +81,7 @@ async function runSeed(seed: number): Promise<DrillResult> {
     minutes,
     names,
     ...(values.minutes === undefined ? { faultsPerEpisode: Number(values.faults) } : {}),
-    recordsPerSecond: Number(values.rate),
+    recordsPerSecond: Number(values.rate ?? 2000),
     quietMsMax: 2000,
     pauseMsMax: 1500,
     nodeHeartbeatTimeoutMs: Number(values.limit),

@@ -77,7 +77,8 @@ function checkQuiet(quiet: Interval, { activations, outages, stalls }: ServiceEv
   ];
 }
 
-function checkDeaths({ lives, stalls }: ServiceEvidence): string[] {
+/** Nodes that ended by themselves. */
+export function checkDeaths({ lives, stalls }: Pick<ServiceEvidence, 'lives' | 'stalls'>): string[] {
   return lives
     .filter(({ endedMs, wasHarmed }) => endedMs !== undefined && !wasHarmed)
     .filter(({ endedMs = 0 }) => !stalls.some((stall) => overlaps(stall, { fromMs: endedMs - 2000, toMs: endedMs })))
@@ -87,4 +88,4 @@ function checkDeaths({ lives, stalls }: ServiceEvidence): string[] {
     );
 }
 
-const overlaps = (a: Interval, b: Interval): boolean => a.fromMs < b.toMs && b.fromMs < a.toMs;
+export const overlaps = (a: Interval, b: Interval): boolean => a.fromMs < b.toMs && b.fromMs < a.toMs;

@@ -5,6 +5,7 @@
  */
 import type { ClusterUnderTest } from '../cluster-under-test.ts';
 import type { FaultProxy } from '../fault-proxy/link-faults.ts';
+import type { NodeUnderTest } from '../node-under-test.ts';
 import type { RoleWatch } from '../role-watch.ts';
 import type { LoopBlocker } from './loop-blocker.ts';
 import type { SmallDisk } from './small-disk.ts';
@@ -68,6 +69,12 @@ export type Fault = PlannedFault<FaultName>;
 export interface NamedProxy {
   readonly name: string;
   readonly proxy: FaultProxy;
+}
+
+/** Nodes, and who is active. */
+export interface NodesWorld {
+  readonly cluster: { readonly nodes: readonly NodeUnderTest[] };
+  readonly roles: Pick<RoleWatch, 'active'>;
 }
 
 /** What faults act upon. */

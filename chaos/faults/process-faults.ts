@@ -3,13 +3,18 @@ import { until } from '../../src/core/testing/until.ts';
 import type { NodeUnderTest } from '../node-under-test.ts';
 import { isAlive, processId, signal } from '../processes.ts';
 import { pause } from '../producers/producer.ts';
-import { type Fault, pick, spanMs, type World } from './fault.ts';
+import { type Fault, type NodesWorld, pick, spanMs, type World } from './fault.ts';
 
 /** A killed process is gone within this. */
 const END_TIMEOUT_MS = 10_000;
 
+/** What tells how long a node may hang. */
+interface HangWorld extends Pick<World, 'complain'> {
+  readonly limits: Pick<World['limits'], 'nodeMs'>;
+}
+
 /** The active node; while nobody is, any that runs. */
-export function activeOf({ cluster, roles }: World, choice: number): NodeUnderTest | undefined {
+export function activeOf({ cluster, roles }: NodesWorld, choice: number): NodeUnderTest | undefined {
   return (
     roles.active ??
     pick(
@@ -19,7 +24,7 @@ export function activeOf({ cluster, roles }: World, choice: number): NodeUnderTe
   );
 }
 
-export function standbyOf(world: World, choice: number): NodeUnderTest | undefined {
+export function standbyOf(world: NodesWorld, choice: number): NodeUnderTest | undefined {
   const active = activeOf(world, choice);
   return pick(
     world.cluster.nodes.filter((node) => node !== active && node.isRunning),
@@ -40,7 +45,7 @@ export async function killKeeper(world: World, { choice, pauseMs }: Fault): Prom
   return `keeper of ${node?.name}`;
 }
 
-export async function killNodes(nodes: readonly (NodeUnderTest | undefined)[], { pauseMs }: Fault) {
+export async function killNodes(nodes: readonly (NodeUnderTest | undefined)[], { pauseMs }: Pick<Fault, 'pauseMs'>) {
   await Promise.all(nodes.map((node) => node?.killAll()));
   await revive(nodes, pauseMs);
   return nodesText(nodes);
@@ -73,9 +78,9 @@ export async function stopKeeper(world: World, { choice, amount, pauseMs, isAlon
 }
 
 export async function stopNodes(
-  world: World,
+  world: HangWorld,
   given: readonly (NodeUnderTest | undefined)[],
-  { amount, pauseMs, isAlone }: Fault,
+  { amount, pauseMs, isAlone }: Omit<Fault, 'name'>,
 ): Promise<string> {
   const nodes = given.flatMap((node) => node ?? []);
   for (const node of nodes) node.hang();
@@ -91,7 +96,7 @@ interface Hang {
 }
 
 async function hung(
-  world: World,
+  world: HangWorld,
   nodes: readonly NodeUnderTest[],
   { stoppedMs, pauseMs, isAlone }: Hang,
   wake: () => void,
@@ -122,7 +127,7 @@ export async function restart(world: World, { choice, pauseMs, isAlone }: Fault)
 }
 
 /** Starts again those that do not run, after a pause. */
-async function revive(nodes: readonly (NodeUnderTest | undefined)[], pauseMs: number): Promise<void> {
+export async function revive(nodes: readonly (NodeUnderTest | undefined)[], pauseMs: number): Promise<void> {
   await pause(pauseMs);
   for (const node of nodes) {
     if (node === undefined || node.isRunning) continue;

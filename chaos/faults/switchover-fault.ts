@@ -1,6 +1,6 @@
 /** A planned switchover, asked for at any node, while everything runs. */
 import { pause } from '../producers/producer.ts';
-import { type Fault, pick, type World } from './fault.ts';
+import { type Fault, type NodesWorld, pick, type World } from './fault.ts';
 import { standbyOf } from './process-faults.ts';
 
 const ANSWER_TIMEOUT_MS = 20_000;
@@ -14,7 +14,12 @@ interface Report {
   readonly recordsLost: number;
 }
 
-export async function switchOver(world: World, { choice, amount, isAlone }: Fault): Promise<string> {
+type SwitchoverWorld = NodesWorld & Pick<World, 'complain'>;
+
+export async function switchOver(
+  world: SwitchoverWorld,
+  { choice, amount, isAlone }: Omit<Fault, 'name'>,
+): Promise<string> {
   const to = amount < 0.5 ? (standbyOf(world, choice)?.name ?? null) : null;
   const asked = pick(
     world.cluster.nodes.filter(({ isRunning }) => isRunning),
