@@ -65,14 +65,26 @@ function summary(config: TandemConfig, { role, listeners, adminPort, activeName 
     ...config.sources.map(({ place, topic }) => line('list', place.url, `taken from, to ${topic}`)),
     ...livePage(config, listeners),
     line('admin', `http${config.admin.tls === null ? '' : 's'}://${admin}`, 'status, health, metrics'),
-    line(
-      'data',
-      config.engine.kind === 'memory' ? 'in memory: lost when this process ends' : shortPath(config.dataFolder),
-      '',
-    ),
+    ...storeLines(config),
     ...firstRecord(config, listeners),
     '',
   ].join('\n');
+}
+
+function storeLines({ engine, dataFolder }: TandemConfig): string[] {
+  switch (engine.kind) {
+    case 'memory':
+      return [line('data', 'in memory: lost when this process ends', '')];
+    case 'embedded':
+      return [line('data', shortPath(dataFolder), '')];
+    case 'redis': {
+      const spool = engine.ack === 'flushed' ? `spool in ${shortPath(dataFolder)}` : '';
+      return [
+        line('engine', engine.displayUrl, `ack: ${engine.ack}`),
+        ...(spool === '' ? [] : [line('data', spool, '')]),
+      ];
+    }
+  }
 }
 
 function standbySummary(config: TandemConfig, adminPort: number, activeName: string | null): string {
@@ -85,7 +97,7 @@ function standbySummary(config: TandemConfig, adminPort: number, activeName: str
       `http${config.admin.tls === null ? '' : 's'}://${hostText(config.admin.host, adminPort)}`,
       'status, health, metrics',
     ),
-    line('data', shortPath(config.dataFolder), ''),
+    ...storeLines(config),
     '',
     '  It takes over by itself when the active node dies or hangs.',
     '',

@@ -319,3 +319,19 @@ test('allowed origins are kept as browsers send them; "*" needs tokens', () => {
   const tokens = [{ name: 'a', token: 'secret' }];
   assert.deepEqual(originsOf({ allowedOrigins: ['*'], tokens }), ['*']);
 });
+
+test('engine: a URL is checked whole, and never shown with its password', () => {
+  const load = (engine: unknown) =>
+    loadConfig({ environment: { REDIS: 'redis://:secret@h:1' }, folder: '/tmp', input: { engine } });
+  assert.equal(load({ url: 'env:REDIS', ack: 'stored' }).engine.kind, 'redis');
+  const refused = (engine: unknown, expected: RegExp): void =>
+    assert.throws(
+      () => load(engine),
+      ({ code, message }: TandemError) =>
+        code === 'TANDEM_CONFIG_INVALID' && expected.test(message) && !message.includes('secret'),
+    );
+  refused('redis://:secret@h:99999', /engine.*port is 1 to 65535/);
+  refused('redis+sentinel://:secret@h', /name of the master is missing/);
+  refused('http://:secret@h', /engine is no engine/);
+  refused({ url: 'embedded', ack: 'stored' }, /engine\.ack means nothing/);
+});

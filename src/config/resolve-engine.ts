@@ -1,9 +1,11 @@
 /** `engine`: a kind or a URL, alone or with settings. */
+import { asTandemError } from '../core/errors.ts';
+import { parseRedisUrl } from '../core/redis-url.ts';
 import { type Resolution, resolveSecret } from './resolution.ts';
 import type { EngineInput } from './schema.ts';
 import type { EngineConfig } from './tandem-config.ts';
 
-const REDIS_URL = /^(rediss?|redis\+sentinel|redis\+cluster):\/\//;
+const REDIS_URL = /^rediss?(\+sentinel|\+cluster)?:\/\//;
 
 export function resolveEngine(input: EngineInput, resolution: Resolution): EngineConfig {
   const given = typeof input === 'string' ? { url: input } : input;
@@ -15,8 +17,10 @@ export function resolveEngine(input: EngineInput, resolution: Resolution): Engin
         resolution.problem(['engine', key], { problem: `means nothing with engine ${url}`, accepted: 'leave it out' });
     return { kind: url };
   }
-  if (!REDIS_URL.test(url))
-    // Not the text: it may hold a password.
+  let displayUrl = '';
+  if (REDIS_URL.test(url)) displayUrl = readUrl(url, (problem) => resolution.problem(path, { problem }));
+  // Not the text: it may hold a password.
+  else
     resolution.problem(path, {
       problem: 'is no engine',
       accepted:
@@ -26,6 +30,7 @@ export function resolveEngine(input: EngineInput, resolution: Resolution): Engin
   return {
     kind: 'redis',
     url,
+    displayUrl,
     ack: given.ack ?? 'flushed',
     replicas: given.replicas ?? 1,
     replicaTimeoutMs: given.replicaTimeoutMs ?? 1000,
@@ -35,6 +40,16 @@ export function resolveEngine(input: EngineInput, resolution: Resolution): Engin
       whenFull: spool?.whenFull ?? 'wait',
     },
   };
+}
+
+/** Without its secrets. */
+function readUrl(url: string, report: (problem: string) => void): string {
+  try {
+    return parseRedisUrl(url).displayUrl;
+  } catch (error) {
+    report(asTandemError(error).message);
+    return '';
+  }
 }
 
 export const isMemoryEngine = (input: EngineInput | undefined): boolean =>

@@ -46,6 +46,8 @@ export interface RedisEngineConfig {
   readonly kind: 'redis';
   /** With its secrets. */
   readonly url: string;
+  /** Without them, for people. */
+  readonly displayUrl: string;
   readonly ack: 'flushed' | 'stored' | 'replicated';
   /** With `replicated`. */
   readonly replicas: number;

@@ -3,7 +3,8 @@ import { type Logger, silentLogger } from '../../core/contracts/telemetry.ts';
 import { DEFAULT_LIMITS, type Limits } from '../../core/limits.ts';
 import { type Clock, systemClock } from '../../core/ports/clock.ts';
 import { type Random, systemRandom } from '../../core/ports/random.ts';
-import type { RedisKind, RedisTimeouts } from './connections/redis-servers.ts';
+import type { RedisKind } from '../../core/redis-url.ts';
+import type { RedisTimeouts } from './connections/redis-servers.ts';
 import type { Replication } from './library-shard.ts';
 
 export interface RedisEngineOptions {

@@ -5,12 +5,13 @@
  * refused by the functions, and made again here under the new one. Order: as soon as the history changes while calls are in hand, later calls are
  * held back until those are settled; then all that were refused or held back go on, in the order in which they were made.
  */
+import type { Logger } from '../../core/contracts/telemetry.ts';
 import { TandemError } from '../../core/errors.ts';
 import type { RedisArgument, RedisReply, RedisShard } from './connections/redis-servers.ts';
 import { keyOf } from './keys.ts';
 import { LIBRARY_NAME } from './library/library.ts';
 import { isFunctionMissing } from './library/load-library.ts';
-import { asStoreError, fencedError } from './reply-errors.ts';
+import { asStoreError, fencedError, isUnexpected } from './reply-errors.ts';
 import type { Answer, Shard } from './shard.ts';
 
 export interface Replication {
@@ -24,6 +25,7 @@ export interface LibraryShardOptions {
   readonly adopt: (call: RedisShard['call']) => Promise<string>;
   /** What `write` waits for. */
   readonly replication: Replication | undefined;
+  readonly logger: Logger;
 }
 
 interface PendingCall {
@@ -43,6 +45,9 @@ const TERM = Buffer.from('TERM');
 
 export class LibraryShard implements Shard {
   readonly tag: string;
+  /** So far. Those made again count again. */
+  calls = 0;
+  retries = 0;
   readonly #options: LibraryShardOptions;
   readonly #raw: RedisShard;
   readonly #shardKey: string;
@@ -143,6 +148,7 @@ export class LibraryShard implements Shard {
     call.command[call.historyAt] = history;
     call.attempts++;
     this.#outstanding++;
+    this.calls++;
     const answered = this.#raw.call(call.command);
     const replicated = call.isWrite ? this.#wait() : undefined;
     answered.then(
@@ -162,13 +168,19 @@ export class LibraryShard implements Shard {
     const status = Array.isArray(reply) ? (reply[0] as Buffer) : undefined;
     if (isFunctionMissing(error) || (status?.length === HISTORY.length && HISTORY.equals(status)))
       this.#retry(call, history);
-    else if (error !== undefined) call.reject(asStoreError(error));
+    else if (error !== undefined) call.reject(this.#errorOf(call, error));
     else if (status === undefined) call.reject(new TandemError('TANDEM_STORE_FAILED', { detail: 'not an answer' }));
     else if (status.length === TERM.length && TERM.equals(status))
       call.reject(fencedError(Number((reply as Answer)[1])));
     else if (replicated === undefined) call.resolve(reply as Answer);
     else this.#resolveReplicated(call, reply as Answer, replicated);
     if (this.#isGated) this.#release();
+  }
+
+  #errorOf(call: PendingCall, error: unknown): TandemError {
+    if (isUnexpected(error))
+      this.#options.logger.error('redis_function_failed', { function: call.command[1], error: String(error) });
+    return asStoreError(error);
   }
 
   #resolveReplicated(call: PendingCall, answer: Answer, replicated: Promise<number>): void {
@@ -188,6 +200,7 @@ export class LibraryShard implements Shard {
       call.reject(new TandemError('TANDEM_STORE_UNREACHABLE', { detail, data: { mayBeExecuted: false } }));
       return;
     }
+    this.retries++;
     this.#isGated = true;
     this.#held.push(call);
     if (history === this.#history) this.#adopt();

@@ -45,6 +45,7 @@ const ATTRIBUTES_FLAG = 0x8000_0000;
 const NO_LENGTHS = Buffer.alloc(0);
 
 export class RedisRecordStore implements RecordStore {
+  readonly counters = { batches: 0, records: 0, bytes: 0, reads: 0, readBytes: 0 };
   readonly #options: RecordStoreOptions;
   /** Topics that are being looked up: what is called meanwhile stays behind what was called before. */
   readonly #finding = new Map<string, Promise<TopicInfo>>();
@@ -85,6 +86,8 @@ export class RedisRecordStore implements RecordStore {
     if (answer[4] === 1) watches.armed(partition, state.nextOffset);
     const batches = (answer[5] as readonly RedisReply[]).map((entry) => batchOf(partition, entry));
     requireWhole(partition, from.offset, state.nextOffset, batches);
+    this.counters.reads++;
+    for (const { set } of batches) this.counters.readBytes += set.data.length;
     return { ...state, batches };
   }
 
@@ -158,6 +161,10 @@ export class RedisRecordStore implements RecordStore {
 
   #append(partition: Partition, batch: AppendBatch): Promise<AppendResult> {
     const { set, producer, origin, term } = batch;
+    const { counters } = this;
+    counters.batches++;
+    counters.records += set.count;
+    counters.bytes += set.data.length;
     const own = this.#options.term;
     const head = [
       term === undefined || term >= own.own ? own.text : String(term),

@@ -12,17 +12,19 @@
  * get TANDEM_POSITION_LOST, and a spool in front of this engine sends again what is missing.
  */
 import type { Engine, EngineCapabilities } from '../../core/contracts/engine.ts';
+import type { MetricSample, MetricSource } from '../../core/contracts/telemetry.ts';
 import { TandemError } from '../../core/errors.ts';
 import type { Timer } from '../../core/ports/clock.ts';
+import { parseRedisUrl } from '../../core/redis-url.ts';
 import { openRedisServers } from './connections/open-redis-servers.ts';
 import type { RedisServers } from './connections/redis-servers.ts';
-import { parseRedisUrl } from './connections/redis-url.ts';
 import { DEFAULT_SETTINGS, DEFAULT_SHARDS, type RedisEngineOptions, type Settings } from './engine-settings.ts';
 import { RedisGroups } from './groups.ts';
 import { RedisLeases } from './leases.ts';
 import { Partitions } from './partitions.ts';
 import { RedisPeers } from './peers.ts';
 import { RedisRecordStore } from './record-store.ts';
+import { sampleMetrics } from './redis-metrics.ts';
 import { Retention } from './retention.ts';
 import { SeenTerms } from './seen-terms.ts';
 import { Shards, STORE_ID_BYTES } from './shards.ts';
@@ -32,7 +34,7 @@ import { Watches } from './watches.ts';
 
 export type { RedisEngineOptions } from './engine-settings.ts';
 
-export interface RedisEngine extends Engine {
+export interface RedisEngine extends Engine, MetricSource {
   /** Random, of this store; another one if the catalog was lost. */
   readonly storeId: string;
   /**
@@ -146,6 +148,10 @@ class OpenedEngine implements RedisEngine {
 
   applyRetention(): Promise<void> {
     return this.#retention.apply();
+  }
+
+  metrics(): MetricSample[] {
+    return sampleMetrics(this.store, this.#shards, this.#watches);
   }
 
   close(): Promise<void> {

@@ -30,6 +30,10 @@ export function asStoreError(error: unknown): TandemError {
   return new TandemError(code, { detail, cause: error });
 }
 
+/** Nothing that a server says in good order: a defect, or a foreign hand. What it says is for the log. */
+export const isUnexpected = (error: unknown): boolean =>
+  error instanceof RedisReplyError && MEANINGS[error.code] === undefined;
+
 const unexpected = ({ message, code }: RedisReplyError): string =>
   /smaller than the target stream top item/.test(message)
     ? 'another program has added entries of its own to the stream of a partition'

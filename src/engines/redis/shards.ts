@@ -22,6 +22,8 @@ const ID_BYTES = 6;
 const NAME_BYTES = 4;
 
 export class Shards {
+  /** Histories that began through this process. */
+  adoptions = 0;
   readonly #options: ShardsOptions;
   readonly #byTag = new Map<string, LibraryShard>();
   readonly #configEpochs = new Map<string, number>();
@@ -59,6 +61,11 @@ export class Shards {
     await Promise.all(this.all().map((shard) => shard.call('claim', [], [String(term)])));
   }
 
+  /** Those in use. */
+  known(): Iterable<LibraryShard> {
+    return this.#byTag.values();
+  }
+
   /** Of those in use. Never rejects. */
   async verify(): Promise<void> {
     for (const shard of this.#byTag.values()) await shard.verify();
@@ -79,6 +86,7 @@ export class Shards {
         raw,
         adopt: (call) => this.#adopt(tag, call),
         replication: this.#options.replication,
+        logger: this.#options.logger,
       });
       this.#byTag.set(tag, shard);
     }
@@ -98,6 +106,7 @@ export class Shards {
     const facts = [random.id(ID_BYTES), random.id(NAME_BYTES), claimed, String(this.#configEpochs.get(tag) ?? 0)];
     const answer = await call(['FCALL', `${LIBRARY_NAME}_adopt`, ...keys, ...facts]);
     const history = String((answer as readonly RedisReply[])[1]);
+    this.adoptions++;
     logger.info('redis_shard_adopted', { tag, history });
     return history;
   }

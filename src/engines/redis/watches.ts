@@ -36,6 +36,7 @@ const RETRY_MS = 1000;
 const CHANNEL = 'wake';
 
 export class Watches {
+  messages = 0;
   readonly #options: WatchesOptions;
   /** By the key of the log. */
   readonly #watched = new Map<string, Watched>();
@@ -113,6 +114,7 @@ export class Watches {
     const blank = message.lastIndexOf(' ');
     const watched = this.#watched.get(message.slice(0, blank));
     if (watched === undefined) return;
+    this.messages++;
     const next = Number(message.slice(blank + 1));
     watched.heard = Math.max(watched.heard, next);
     if (watched.armed < next) watched.armed = -1;

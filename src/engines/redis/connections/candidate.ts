@@ -1,6 +1,7 @@
 /** A server that may be or become master: connected to once and asked again and again, which is quicker than connecting again. */
+
+import type { RedisAddress } from '../../../core/redis-url.ts';
 import { DataConnection } from './data-connection.ts';
-import type { RedisAddress } from './redis-url.ts';
 import type { ServerAccess } from './server-connection.ts';
 import { asUnusable, type UnusableServer } from './unusable-server.ts';
 

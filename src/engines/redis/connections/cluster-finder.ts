@@ -9,11 +9,11 @@
  * A slot's master is used if it says of itself that it is master. A silent one is left when another one's claim is known.
  */
 import { delay, systemClock } from '../../../core/ports/clock.ts';
+import type { RedisAddress } from '../../../core/redis-url.ts';
 import { ClusterPeer } from './cluster-peer.ts';
 import { bestClaim, type ClusterNode, parseClusterNodes } from './cluster-view.ts';
 import type { DataConnection } from './data-connection.ts';
 import { type FinderEvents, type FinderSettings, type MasterFinder, ServerTroubles } from './master-finder.ts';
-import type { RedisAddress } from './redis-url.ts';
 import { addressText } from './server-connection.ts';
 import { UnusableServer } from './unusable-server.ts';
 

@@ -1,7 +1,8 @@
 /** One node of a cluster: the connection to it, made when it is first asked, and how it sees the cluster. */
+
+import type { RedisAddress } from '../../../core/redis-url.ts';
 import { type ClusterNode, parseClusterNodes } from './cluster-view.ts';
 import { DataConnection } from './data-connection.ts';
-import type { RedisAddress } from './redis-url.ts';
 import { addressText, type ServerAccess } from './server-connection.ts';
 import { asUnusable, type UnusableServer, wrongServer } from './unusable-server.ts';
 

@@ -1,5 +1,5 @@
 /** How one node of a cluster sees it: the answer to CLUSTER NODES. */
-import type { RedisAddress } from './redis-url.ts';
+import type { RedisAddress } from '../../../core/redis-url.ts';
 
 export interface ClusterNode {
   readonly id: string;

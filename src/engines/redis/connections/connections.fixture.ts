@@ -1,9 +1,9 @@
 /** Connections of a test, what they prepared and logged. */
 import type { TestContext } from 'node:test';
 import type { LogFields, Logger } from '../../../core/contracts/telemetry.ts';
+import { parseRedisUrl } from '../../../core/redis-url.ts';
 import { openRedisServers } from './open-redis-servers.ts';
 import type { PreparedServer, RedisServers, RedisTimeouts } from './redis-servers.ts';
-import { parseRedisUrl } from './redis-url.ts';
 
 export interface OpenedForTest {
   readonly servers: RedisServers;

@@ -4,8 +4,9 @@
  *
  * Now and then the server is asked again. Once it is no longer the same master with the same history, the connection is closed.
  */
+
+import type { RedisAddress } from '../../../core/redis-url.ts';
 import type { RedisReply } from './redis-servers.ts';
-import type { RedisAddress } from './redis-url.ts';
 import { type ServerAccess, ServerConnection } from './server-connection.ts';
 import {
   askFacts,

@@ -1,9 +1,8 @@
 /** Finds out who is master, and holds the connections to masters. One kind per topology. */
 import type { Logger } from '../../../core/contracts/telemetry.ts';
 import { TandemError } from '../../../core/errors.ts';
+import type { ParsedRedisUrl, RedisAddress, RedisKind } from '../../../core/redis-url.ts';
 import type { DataConnection } from './data-connection.ts';
-import type { RedisKind } from './redis-servers.ts';
-import type { ParsedRedisUrl, RedisAddress } from './redis-url.ts';
 import { addressText, type ServerAccess } from './server-connection.ts';
 import type { UnusableServer } from './unusable-server.ts';
 

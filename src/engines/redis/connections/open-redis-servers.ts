@@ -1,18 +1,17 @@
 /** The servers behind a URL: one lane per hash tag, one finder of masters for all. */
 import type { Logger } from '../../../core/contracts/telemetry.ts';
 import { TandemError } from '../../../core/errors.ts';
+import type { ParsedRedisUrl, RedisKind } from '../../../core/redis-url.ts';
 import { ClusterFinder } from './cluster-finder.ts';
 import { hashSlot } from './hash-slot.ts';
 import type { FinderEvents, FinderSettings, MasterFinder } from './master-finder.ts';
 import {
   DEFAULT_REDIS_TIMEOUTS,
-  type RedisKind,
   type RedisServers,
   type RedisShard,
   type RedisTimeouts,
   type ShardPreparation,
 } from './redis-servers.ts';
-import type { ParsedRedisUrl } from './redis-url.ts';
 import { SentinelFinder } from './sentinel-finder.ts';
 import { ShardLane } from './shard-lane.ts';
 import { StandaloneFinder } from './standalone-finder.ts';

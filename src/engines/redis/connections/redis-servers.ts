@@ -10,6 +10,8 @@
  *
  * Non-goals: commands that block (BLPOP, XREAD BLOCK), MULTI, commands on keys without the shard's hash tag.
  */
+import type { RedisKind } from '../../../core/redis-url.ts';
+
 export type RedisArgument = string | Buffer;
 
 /** Bulk and simple strings are Buffers, integers numbers, nulls null. */
@@ -25,8 +27,6 @@ export class RedisReplyError extends Error {
     this.code = message.split(' ', 1)[0] ?? '';
   }
 }
-
-export type RedisKind = 'standalone' | 'sentinel' | 'cluster';
 
 export interface RedisServers {
   readonly kind: RedisKind;

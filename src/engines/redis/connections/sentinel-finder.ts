@@ -12,10 +12,10 @@
  * When Sentinels name another with a higher epoch, the master in use is left at once, whatever it says.
  */
 import { delay, systemClock } from '../../../core/ports/clock.ts';
+import type { RedisAddress } from '../../../core/redis-url.ts';
 import { Candidate } from './candidate.ts';
 import type { DataConnection } from './data-connection.ts';
 import { type FinderEvents, type FinderSettings, type MasterFinder, ServerTroubles } from './master-finder.ts';
-import type { RedisAddress } from './redis-url.ts';
 import { type SentinelCompanions, SentinelSession, type SentinelView } from './sentinel-session.ts';
 import { addressText } from './server-connection.ts';
 import { isSuccessor } from './server-facts.ts';

@@ -3,8 +3,8 @@
  * publishes a switch. A Sentinel that is away is tried again.
  */
 import { delay, systemClock } from '../../../core/ports/clock.ts';
+import type { RedisAddress } from '../../../core/redis-url.ts';
 import { type RedisReply, RedisReplyError } from './redis-servers.ts';
-import type { RedisAddress } from './redis-url.ts';
 import { type ServerAccess, ServerConnection } from './server-connection.ts';
 import { asUnusable, UnusableServer, wrongServer } from './unusable-server.ts';
 

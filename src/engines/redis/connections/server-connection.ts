@@ -7,8 +7,8 @@
  * Anything but an answer of the server ends the connection: a protocol error leaves nobody knowing which answer belongs to which call.
  */
 import { TandemError } from '../../../core/errors.ts';
+import type { RedisAddress, RedisCredentials } from '../../../core/redis-url.ts';
 import { type RedisArgument, type RedisReply, RedisReplyError } from './redis-servers.ts';
-import type { RedisAddress, RedisCredentials } from './redis-url.ts';
 import { refusedBy, UnusableServer } from './unusable-server.ts';
 
 export interface ServerAccess {

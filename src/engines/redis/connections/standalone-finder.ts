@@ -1,8 +1,8 @@
 /** One server: whatever it has become when it comes back, it is the master. */
 import { delay, systemClock } from '../../../core/ports/clock.ts';
+import type { RedisAddress } from '../../../core/redis-url.ts';
 import { DataConnection } from './data-connection.ts';
 import { type FinderEvents, type FinderSettings, type MasterFinder, ServerTroubles } from './master-finder.ts';
-import type { RedisAddress } from './redis-url.ts';
 import { addressText } from './server-connection.ts';
 import { asUnusable, UnusableServer, wrongServer } from './unusable-server.ts';
 

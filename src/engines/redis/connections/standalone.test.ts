@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { silentLogger } from '../../../core/contracts/telemetry.ts';
 import { TandemError } from '../../../core/errors.ts';
+import { parseRedisUrl } from '../../../core/redis-url.ts';
 import { missingRedis } from '../../../core/testing/redis-servers/installed.ts';
 import { startRedis } from '../../../core/testing/redis-servers/start-redis.ts';
 import { until } from '../../../core/testing/until.ts';
 import { openForTest } from './connections.fixture.ts';
 import { openRedisServers } from './open-redis-servers.ts';
-import { parseRedisUrl } from './redis-url.ts';
 
 const skip = missingRedis();
 

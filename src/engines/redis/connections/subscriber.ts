@@ -1,7 +1,7 @@
 /** The connection over which one server's messages come: made when the first channel is asked for, made again when it is lost. */
 import { delay, systemClock } from '../../../core/ports/clock.ts';
+import type { RedisAddress } from '../../../core/redis-url.ts';
 import { RedisReplyError } from './redis-servers.ts';
-import type { RedisAddress } from './redis-url.ts';
 import { type ServerAccess, ServerConnection } from './server-connection.ts';
 
 interface Channel {

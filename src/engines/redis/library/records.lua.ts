@@ -25,6 +25,7 @@ local MARK_MS = 10000
 local ENDS_MAX_BYTES = 1280
 local TRIM_ENTRIES = 5000
 local ENTRIES_PER_CHUNK = 64
+local ENTRIES_PER_READ = 1000
 local MARKS_PER_TURN = 1000
 
 -- The offset after an entry.
@@ -246,13 +247,13 @@ local function bytes_in(entry)
   return 0
 end
 
--- Entries from the one that holds an offset on, as XRANGE gives them: at least one, and at most about so many bytes.
+-- Entries from the one that holds an offset on, as XRANGE gives them: at least one, and at most about so many bytes; not so many that others wait.
 local function entries_from(log, offset, bytes_max)
   local entries = redis.call('XREVRANGE', log, text(offset) .. '-18446744073709551615', '-', 'COUNT', 1)
   if #entries == 0 then return entries end
   local bytes = bytes_in(entries[1])
   local chunk = 1
-  while bytes < bytes_max do
+  while bytes < bytes_max and #entries < ENTRIES_PER_READ do
     local average = math.max(1, bytes / #entries)
     chunk = math.max(1, math.min(ENTRIES_PER_CHUNK, chunk * 4, math.ceil((bytes_max - bytes) / average)))
     local more = redis.call('XRANGE', log, '(' .. entries[#entries][1], '+', 'COUNT', chunk)

@@ -1,7 +1,7 @@
 /** One connection to one server, for questions: short time limits, no second try, no answer ever taken from another server. */
 import { createClient, RESP_TYPES } from '@redis/client';
+import type { ParsedRedisUrl, RedisAddress, RedisCredentials } from '../../../core/redis-url.ts';
 import type { RedisReply } from '../connections/redis-servers.ts';
-import type { ParsedRedisUrl, RedisAddress, RedisCredentials } from '../connections/redis-url.ts';
 import { parseInfo } from '../connections/server-facts.ts';
 import { askRights, type MissingRights } from './rights.ts';
 import type { Ask } from './server-check.ts';

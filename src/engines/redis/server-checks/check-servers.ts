@@ -3,8 +3,8 @@
  * on a server that does not answer within seconds.
  */
 import { asTandemError } from '../../../core/errors.ts';
-import type { RedisKind } from '../connections/redis-servers.ts';
-import { type ParsedRedisUrl, parseRedisUrl, type RedisAddress } from '../connections/redis-url.ts';
+import type { RedisKind } from '../../../core/redis-url.ts';
+import { type ParsedRedisUrl, parseRedisUrl, type RedisAddress } from '../../../core/redis-url.ts';
 import { checkAccess, checkIdleConnections, checkRights } from './access-checks.ts';
 import { askDataServer, type DataServerFacts, problemText, serverText } from './ask-server.ts';
 import { checkCluster } from './cluster-checks.ts';

@@ -1,5 +1,5 @@
 /** What the nodes of a Redis Cluster say of it: is every slot served, can every master be replaced, and how long does that take. */
-import type { ParsedRedisUrl, RedisAddress } from '../connections/redis-url.ts';
+import type { ParsedRedisUrl, RedisAddress } from '../../../core/redis-url.ts';
 import { parseInfo } from '../connections/server-facts.ts';
 import { askServer, pairs, problemText, serverText } from './ask-server.ts';
 import {

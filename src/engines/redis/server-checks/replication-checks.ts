@@ -1,5 +1,5 @@
 /** What a server's settings of replication mean: what a failover can cost, and what makes replicas useless for one. Pure. */
-import type { RedisKind } from '../connections/redis-servers.ts';
+import type { RedisKind } from '../../../core/redis-url.ts';
 import type { DataServerFacts } from './ask-server.ts';
 import { isMaster } from './data-server-checks.ts';
 import {

@@ -2,7 +2,7 @@
  * May our user do what the engine does? Asked without doing it: within MULTI a server refuses what the user may not run, at once and by name, and
  * DISCARD forgets the rest.
  */
-import type { RedisKind } from '../connections/redis-servers.ts';
+import type { RedisKind } from '../../../core/redis-url.ts';
 import { catalogTag, keyOf, shardTag } from '../keys.ts';
 import { LIBRARY_CODE } from '../library/library.ts';
 import type { Ask } from './server-check.ts';

@@ -2,7 +2,7 @@
  * What Sentinels say of each other and of their master: can they agree, do they agree, and how long does a failover by them take.
  * `SENTINEL_FAILOVER_MS` is measured: a replica was promoted 0.3 to 0.8 s after down-after-milliseconds with redis-server 7.0.15 on one machine.
  */
-import type { ParsedRedisUrl, RedisAddress } from '../connections/redis-url.ts';
+import type { ParsedRedisUrl, RedisAddress } from '../../../core/redis-url.ts';
 import { answersStrangers, askServer, pairs, problemText, serverText } from './ask-server.ts';
 import {
   type Ask,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { TandemError } from '../../../core/errors.ts';
+import { TandemError } from './errors.ts';
 import { parseRedisUrl } from './redis-url.ts';
 
 test('one server, with all that a URL can say', () => {

@@ -8,8 +8,9 @@
  * `rediss` instead of `redis`, or `tls=true` in the query: TLS. `prefix=` in the query: what all keys begin with (default `tandem`).
  * Sentinels' own credentials: `sentinelUser=`, `sentinelPassword=`. User and password belong to the servers that hold the data.
  */
-import { TandemError } from '../../../core/errors.ts';
-import type { RedisKind } from './redis-servers.ts';
+import { TandemError } from './errors.ts';
+
+export type RedisKind = 'standalone' | 'sentinel' | 'cluster';
 
 export interface RedisAddress {
   readonly host: string;
