@@ -321,10 +321,10 @@ test('allowed origins are kept as browsers send them; "*" needs tokens', () => {
 });
 
 test('engine: a URL is checked whole, and never shown with its password', () => {
-  const load = (engine: unknown) =>
+  const load = (engine: ConfigInput['engine']) =>
     loadConfig({ environment: { REDIS: 'redis://:secret@h:1' }, folder: '/tmp', input: { engine } });
   assert.equal(load({ url: 'env:REDIS', ack: 'stored' }).engine.kind, 'redis');
-  const refused = (engine: unknown, expected: RegExp): void =>
+  const refused = (engine: ConfigInput['engine'], expected: RegExp): void =>
     assert.throws(
       () => load(engine),
       ({ code, message }: TandemError) =>
