@@ -13,16 +13,15 @@ import { runConformance } from './run-conformance.ts';
 
 const CHILD = new URL('./redis-child.ts', import.meta.url);
 
+type RedisForm = 'standalone' | 'sentinel' | 'cluster';
+
 export interface StartedServers {
   readonly url: string;
   stop(): Promise<void>;
 }
 
 /** The suite on servers that are started for it. */
-export function runRedisConformance(
-  form: 'standalone' | 'sentinel' | 'cluster',
-  start: () => Promise<StartedServers>,
-): void {
+export function runRedisConformance(form: RedisForm, start: () => Promise<StartedServers>): void {
   const missing = missingRedis();
   if (missing !== false) {
     test(`conformance of redis-${form}`, { skip: missing });
@@ -35,12 +34,12 @@ export function runRedisConformance(
   after(() => servers?.stop());
   runConformance(
     `redis-${form}`,
-    redisHarness(() => servers?.url ?? ''),
+    redisHarness(form, () => servers?.url ?? ''),
   );
 }
 
 /** `urlOf` is asked when the first case begins: the servers may be started then. */
-function redisHarness(urlOf: () => string): OpenHarness {
+function redisHarness(form: RedisForm, urlOf: () => string): OpenHarness {
   return async ({ members, mayDie }) => {
     const url = new Prefixed(urlOf());
     const engines = new Map<number, Engine>();
@@ -48,6 +47,8 @@ function redisHarness(urlOf: () => string): OpenHarness {
     const open = async (member: number): Promise<Engine> => {
       const options: RedisEngineOptions = {
         url: url.text,
+        // Fewer than usual: each costs each member of each case an adoption.
+        ...(form === 'cluster' ? { shards: 4 } : {}),
         ...{ slot: member, slots: members, memberName: `member-${member}`, sessionMs: 1000 },
       };
       if (mayDie) {
