@@ -10,7 +10,7 @@ import type { Logger } from '../core/contracts/telemetry.ts';
 import { asTandemError, TandemError } from '../core/errors.ts';
 import { type Clock, delay } from '../core/ports/clock.ts';
 import type { Random } from '../core/ports/random.ts';
-import type { Position } from '../core/position.ts';
+import { commonOffsetOf, type Position } from '../core/position.ts';
 import type { StoredBatch } from '../core/record-set.ts';
 import { ABORT_GRACE_MS, Attempts } from './attempts.ts';
 import { Committer } from './committer.ts';
@@ -48,6 +48,11 @@ const SLICE_MS = 8;
 const LOOK_RECORDS = 16;
 const IN_FLIGHT_BYTES_MAX = 16 * 1024 * 1024;
 
+interface LostPosition {
+  readonly position: Position;
+  readonly error: TandemError;
+}
+
 export class PartitionReader {
   readonly assignment: Assignment;
   /** Resolves when the reader has ended by itself: the feed is over, the partition is damaged, the term is old, or it was stopped. */
@@ -64,7 +69,7 @@ export class PartitionReader {
   readonly #stopSignal = new AbortController();
   #position: Position | undefined;
   /** Where it was when the store said that this place is no longer there. */
-  #lost: { readonly position: Position; readonly isAhead: boolean } | undefined;
+  #lost: LostPosition | undefined;
   #trouble: string | undefined;
   #stopReason: string | undefined;
   #damagedUntil: number | undefined;
@@ -233,21 +238,19 @@ export class PartitionReader {
     return this.#begin(position, isNow);
   }
 
-  async #relocate(lost: { readonly position: Position; readonly isAhead: boolean }): Promise<Position> {
+  async #relocate({ position: lost, error }: LostPosition): Promise<Position> {
     const { store, topic, assignment, totals, logger } = this.#options;
     await this.#lanes.idle();
     const state = await store.state({ topic, partition: assignment.partition });
-    const isSameHistory = state.epoch === lost.position.epoch;
-    const offset = lost.isAhead
-      ? state.nextOffset
-      : isSameHistory
-        ? Math.max(state.firstOffset, lost.position.offset)
-        : state.firstOffset;
-    const missed = isSameHistory && !lost.isAhead ? offset - lost.position.offset : 0;
+    const isAhead = error.code === 'TANDEM_POSITION_AHEAD';
+    const isSameHistory = state.epoch === lost.epoch;
+    const known = isSameHistory ? lost.offset : commonOffsetOf(error, state.epoch);
+    const offset = isAhead ? state.nextOffset : Math.max(state.firstOffset, known);
+    const missed = isSameHistory && !isAhead ? offset - lost.offset : 0;
     this.#missed += missed;
     totals.missed += missed;
-    if (!isSameHistory || lost.isAhead) totals.historiesLost++;
-    logger.error('consumer_position_lost', { ...this.#facts, lost: lost.position, continuesAt: offset, missed });
+    if (!isSameHistory || isAhead) totals.historiesLost++;
+    logger.error('consumer_position_lost', { ...this.#facts, lost, continuesAt: offset, missed });
     this.#lost = undefined;
     const position = this.#begin({ epoch: state.epoch, offset }, false);
     this.#committer.advance(offset);
@@ -269,7 +272,7 @@ export class PartitionReader {
       case 'TANDEM_POSITION_LOST':
       case 'TANDEM_POSITION_AHEAD':
         if (this.#position === undefined) break;
-        this.#lost = { position: this.#position, isAhead: error.code === 'TANDEM_POSITION_AHEAD' };
+        this.#lost = { position: this.#position, error };
         return true;
       case 'TANDEM_LOG_CORRUPT':
         this.#stopReason = error.message;

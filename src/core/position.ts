@@ -15,6 +15,15 @@ export interface Position {
 /** partition -> position */
 export type Cursor = ReadonlyMap<number, Position>;
 
+/**
+ * Of a TANDEM_POSITION_LOST: up to where the history that the reader had followed is the past of the one called `epoch`; 0 if that is not known. So a
+ * reader that goes on there misses nothing that it has not seen.
+ */
+export function commonOffsetOf({ data }: TandemError, epoch: string): number {
+  const offset = data?.['epoch'] === epoch ? data['commonOffset'] : undefined;
+  return typeof offset === 'number' ? offset : 0;
+}
+
 const CURSOR_TEXT_BYTES_MAX = 64 * 1024;
 
 export function encodeCursor(cursor: Cursor): string {

@@ -3,13 +3,13 @@
  *
  * Per partition: `now` is the end as the store has it during the call; `start` the oldest readable record. A position is taken if its epoch is
  * the partition's, or one with the same past up to there, and its records can be read. Otherwise the answer is "incomplete" and the partition begins: trimmed, at the oldest record;
- * another epoch, at the oldest record of this one (all of it is new to the client); beyond the end, at the end; in a damaged stretch, after it. A partition that
+ * another epoch, at the oldest record of this one (all of it is new to the client) or where the two are known to part; beyond the end, at the end; in a damaged stretch, after it. A partition that
  * the position does not name came later and begins at its oldest record; a partition that it names and that does not exist is lost.
  * To know of damage before the answer, the first chunk of each partition is read; what fits is kept for the replay.
  */
 import type { PartitionState } from '../core/contracts/engine.ts';
 import { asTandemError, type TandemError } from '../core/errors.ts';
-import type { Cursor, Position } from '../core/position.ts';
+import { type Cursor, commonOffsetOf, type Position } from '../core/position.ts';
 import type { StoredBatch } from '../core/record-set.ts';
 import type { Feed } from './feed.ts';
 import type { PushContext } from './push-context.ts';
@@ -129,5 +129,6 @@ async function beyond(
   }
   if (error.code !== 'TANDEM_POSITION_LOST' && error.code !== 'TANDEM_POSITION_AHEAD') throw error;
   const { epoch, firstOffset, nextOffset } = await stateOf(search, partition);
-  return { epoch, offset: error.code === 'TANDEM_POSITION_AHEAD' ? nextOffset : firstOffset };
+  if (error.code === 'TANDEM_POSITION_AHEAD') return { epoch, offset: nextOffset };
+  return { epoch, offset: Math.max(firstOffset, commonOffsetOf(error, epoch)) };
 }

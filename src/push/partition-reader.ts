@@ -7,7 +7,7 @@
 import type { PartitionState, ReadResult } from '../core/contracts/engine.ts';
 import { asTandemError, type TandemError } from '../core/errors.ts';
 import { delay } from '../core/ports/clock.ts';
-import type { Position } from '../core/position.ts';
+import { commonOffsetOf, type Position } from '../core/position.ts';
 import type { TandemRecord, TopicPartition } from '../core/record.ts';
 import type { StoredBatch } from '../core/record-set.ts';
 import type { PushContext } from './push-context.ts';
@@ -124,7 +124,7 @@ export class PartitionReader {
         () => !this.#isClosed,
         () => store.state(this.place),
       );
-      const jump = jumpTo(this.position, state);
+      const jump = jumpTo(this.position, state, error);
       if (jump.missed !== 0) {
         this.jump = jump;
         return true;
@@ -150,12 +150,13 @@ export class PartitionReader {
 }
 
 /**
- * Where reading goes on when `from` is lost: at the oldest record that can be read, so that no readable one is missed; at the end if the
- * position lay beyond it.
+ * Where reading goes on when `from` is lost: at the oldest record that can be read, so that no readable one is missed, or where the two histories
+ * part, if that is known; at the end if the position lay beyond it.
  */
-export function jumpTo(from: Position, state: PartitionState): Jump {
+export function jumpTo(from: Position, state: PartitionState, lost: TandemError): Jump {
   const { epoch, firstOffset, nextOffset } = state;
-  if (epoch !== from.epoch) return { to: { epoch, offset: firstOffset }, missed: null };
+  if (epoch !== from.epoch)
+    return { to: { epoch, offset: Math.max(firstOffset, commonOffsetOf(lost, epoch)) }, missed: null };
   if (from.offset < firstOffset) return { to: { epoch, offset: firstOffset }, missed: firstOffset - from.offset };
   if (from.offset > nextOffset) return { to: { epoch, offset: nextOffset }, missed: null };
   return { to: from, missed: 0 };

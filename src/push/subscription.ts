@@ -208,7 +208,8 @@ export class Subscription implements HandingOver {
     } catch (thrown) {
       const error = asTandemError(thrown);
       if (error.code !== 'TANDEM_POSITION_LOST' && error.code !== 'TANDEM_POSITION_AHEAD') throw error;
-      const { to, missed } = jumpTo(from, await retrying(clock, isWanted, () => store.state(place)));
+      const state = await retrying(clock, isWanted, () => store.state(place));
+      const { to, missed } = jumpTo(from, state, error);
       if (!this.isClosed && missed !== 0) this.#tellLost(partition, to, missed);
     }
   }

@@ -89,7 +89,7 @@ test('restarts of Redis that lose nothing: who listens gets what is new, who res
   }
 });
 
-test('a restart of Redis that lost records: who had seen them is told, and gets everything that there is', {
+test('a restart of Redis that lost records: who had seen them is told, and gets what there is from the loss on', {
   skip,
 }, async (t) => {
   const { server, url } = await startRedis(t);
@@ -106,7 +106,7 @@ test('a restart of Redis that lost records: who had seen them is told, and gets 
   await server.restart();
   await publish(base, 'b');
   await untilHeard(live, 'b');
-  assert.deepEqual(live.heard(), ['a', 'lost, sent again', 'gap', 'a', 'lost, sent again', 'b']);
+  assert.deepEqual(live.heard(), ['a', 'lost, sent again', 'gap', 'lost, sent again', 'b']);
   const resumed = await listen(t, base, survivingId);
   await untilHeard(resumed, 'b');
   assert.equal(resumed.messages[0]?.data['isComplete'], true);

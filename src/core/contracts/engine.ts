@@ -143,7 +143,8 @@ export interface RecordStore {
   /**
    * Reads from `from.offset` at most about `bytesMax` of data, at least one batch if there is one. Only durable records are seen.
    * `from.epoch` '' means any; an earlier epoch will do where the store knows that nothing before `from.offset` changed with it. The answer has
-   * the current one. Errors: TANDEM_POSITION_LOST (other epoch, or trimmed: data.firstOffset), TANDEM_POSITION_AHEAD,
+   * the current one. Errors: TANDEM_POSITION_LOST (other epoch, or trimmed: data.firstOffset; data.commonOffset, where it is
+   * known: up to there the asked epoch is the past of data.epoch), TANDEM_POSITION_AHEAD,
    * TANDEM_LOG_CORRUPT (data: { file, bytePosition, fromOffset, nextOffset }: the records between are lost), TANDEM_TOPIC_UNKNOWN,
    * TANDEM_PARTITION_UNKNOWN, TANDEM_OWNER_UNAVAILABLE (retry).
    */

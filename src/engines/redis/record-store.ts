@@ -81,7 +81,7 @@ export class RedisRecordStore implements RecordStore {
     const answer = await partition.shard.call('read', partition.keys, args);
     const state = stateOf(partition, answer);
     const status = statusOf(answer);
-    if (status === 'LOST') throw new TandemError('TANDEM_POSITION_LOST', { data: { ...state } });
+    if (status === 'LOST') throw positionLost(state, answer[4]);
     if (status === 'AHEAD') throw new TandemError('TANDEM_POSITION_AHEAD', { data: { ...state } });
     if (answer[4] === 1) watches.armed(partition, state.nextOffset);
     const batches = (answer[5] as readonly RedisReply[]).map((entry) => batchOf(partition, entry));
@@ -297,6 +297,11 @@ function refusal(status: string, what: RedisReply | undefined): TandemError {
       data: { sequence },
     });
   return new TandemError('TANDEM_STORE_FAILED', { detail: `an append was answered ${status}` });
+}
+
+function positionLost(state: PartitionState, common: RedisReply | undefined): TandemError {
+  const isKnown = typeof common === 'number' && common >= 0;
+  return new TandemError('TANDEM_POSITION_LOST', { data: { ...state, ...(isKnown ? { commonOffset: common } : {}) } });
 }
 
 const stateOf = (partition: Partition, answer: Answer): PartitionState => ({

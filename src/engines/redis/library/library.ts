@@ -14,7 +14,7 @@ export const LIBRARY_NAME = 'tandem1';
  * Rises with every change of the code. A server that has a lower one, or none, gets this one; one that has a higher one keeps it, so that nodes of two
  * versions do not replace each other's. So functions may get more arguments at their end, and answers more elements, but never others.
  */
-export const LIBRARY_REVISION = 1;
+export const LIBRARY_REVISION = 2;
 
 /** As FUNCTION LOAD takes it. */
 export const LIBRARY_CODE: string = [

@@ -73,15 +73,15 @@ local function bounds(shard, keys, log, meta)
   return epoch, tonumber(first), tonumber(next)
 end
 
--- Whether what a reader of an earlier epoch has seen below an offset is what is here.
-local function survives(meta, epoch, earlier, offset)
+-- Up to where an earlier epoch is the past of this one; nil: that is not known.
+local function common_until(meta, epoch, earlier)
   local id = string.match(epoch, '^(.*)%.')
   local earlier_id, history = string.match(earlier, '^(.*)%.(.*)$')
-  if earlier_id ~= id then return false end
+  if earlier_id ~= id then return nil end
   for name, stop in string.gmatch(redis.call('HGET', meta, 'ends') or '', '([^=;]+)=(%d+);') do
-    if name == history then return offset <= tonumber(stop) end
+    if name == history then return tonumber(stop) end
   end
-  return false
+  return nil
 end
 
 -- The bytes in the data of a batch of count records from the one at index from on.
@@ -268,14 +268,16 @@ local function entries_from(log, offset, bytes_max)
 end
 
 -- KEYS shard, log, meta  ARGV history, epoch ('' any), offset, bytes at most, 1: arms the wake-up if this reaches the end
--- Answers 'OK', epoch, first, next, 1 if it is armed now, entries. Or 'LOST' or 'AHEAD', epoch, first, next.
+-- Answers 'OK', epoch, first, next, 1 if it is armed now, entries. Or 'AHEAD', epoch, first, next; or
+-- 'LOST', epoch, first, next, up to where the asked epoch is the past of this one or -1.
 local function read(keys, args)
   local shard, refusal = enter(keys, args)
   if refusal then return refusal end
   local epoch, first, next = bounds(shard, keys, keys[2], keys[3])
   local offset = tonumber(args[3])
-  local is_known = args[2] == '' or args[2] == epoch or survives(keys[3], epoch, args[2], offset)
-  if not is_known or offset < first then return {'LOST', epoch, first, next} end
+  local is_current = args[2] == '' or args[2] == epoch
+  local common = not is_current and common_until(keys[3], epoch, args[2]) or -1
+  if offset < first or not is_current and offset > common then return {'LOST', epoch, first, next, common} end
   if offset > next then return {'AHEAD', epoch, first, next} end
   local entries = {}
   local stop = offset
