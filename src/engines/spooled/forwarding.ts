@@ -20,6 +20,8 @@ const HURRIED_ROUND_MS = 100;
 const DRAIN_POLL_MS = 10;
 /** How often it is looked what topics and partitions were made elsewhere. */
 const FOLLOW_MS = 3000;
+const TRIMS_PER_WINDOW = 12;
+const TRIM_MS_MAX = 5000;
 /** The log gives space back when so much was trimmed. */
 const RECLAIM_BYTES = 32 * 1024 * 1024;
 
@@ -43,6 +45,7 @@ export class Forwarding {
   #isHurried = false;
   #isStopped = false;
   #followedMs = 0;
+  #trimmedMs = 0;
   #reclaimableBytes = 0;
 
   constructor(parts: ForwardingParts) {
@@ -174,7 +177,7 @@ export class Forwarding {
     const { topics, settings } = this.#parts;
     const { local, clock } = settings;
     const before = local.ownBytes;
-    const { windowMs } = this;
+    const windowMs = this.#isTrimDue() ? this.windowMs : undefined;
     for (let at = 0; at < this.#all.length && !this.#isStopped; at += CHECKED_AT_ONCE)
       await Promise.all(this.#all.slice(at, at + CHECKED_AT_ONCE).map((forwarder) => forwarder.check(windowMs)));
     const trimmedBytes = Math.max(0, before - local.ownBytes);
@@ -183,6 +186,16 @@ export class Forwarding {
       await topics.follow();
     }
     return trimmedBytes;
+  }
+
+  /** A trim is forced to the medium: not every round, unless there is little room. */
+  #isTrimDue(): boolean {
+    const { clock, windowMs } = this.#parts.settings;
+    const nowMs = clock.monotonicMs();
+    const isScarce = this.windowMs < windowMs;
+    if (!isScarce && nowMs - this.#trimmedMs < Math.min(windowMs / TRIMS_PER_WINDOW, TRIM_MS_MAX)) return false;
+    this.#trimmedMs = nowMs;
+    return true;
   }
 
   async #look(): Promise<void> {

@@ -134,8 +134,8 @@ export class PartitionForwarder {
     }
   }
 
-  /** Checks that what was confirmed is still there, and trims what has been for `windowMs`. Never rejects. */
-  async check(windowMs: number): Promise<void> {
+  /** Checks that what was confirmed is still there, and trims what has been for `windowMs` (undefined: nothing). Never rejects. */
+  async check(windowMs: number | undefined): Promise<void> {
     const { local, remote, clock, link, logger } = this.#context;
     const confirmed = this.#confirmed;
     if (this.#needsSync || confirmed <= this.#firstOffset) return;
@@ -155,7 +155,7 @@ export class PartitionForwarder {
       this.#wake();
       return;
     }
-    const due = this.#marks.findLast(({ timeMs }) => timeMs <= nowMs - windowMs);
+    const due = windowMs === undefined ? undefined : this.#marks.findLast(({ timeMs }) => timeMs <= nowMs - windowMs);
     if (confirmed > (this.#marks.at(-1)?.offset ?? 0)) this.#marks.push({ offset: confirmed, timeMs: nowMs });
     if (due === undefined) return;
     this.#marks = this.#marks.filter(({ offset }) => offset > due.offset);
