@@ -128,15 +128,10 @@ export class ListBench {
     await until('the lists are empty', () => this.isEmptied(), boundMs);
   }
 
+  /** Neither the list nor one of a taker exists, at one moment. */
   async isEmptied(): Promise<boolean> {
-    const lengths = await Promise.all((await this.lists()).map((key) => this.server.call('LLEN', key)));
-    return lengths.every((length) => length === 0);
-  }
-
-  /** The list and those of the takers. */
-  async lists(): Promise<string[]> {
     const keys = (await this.server.call('KEYS', `${LIST}*`)) as string[];
-    return keys.filter((key) => key === LIST || /\/\d+$/.test(key));
+    return keys.every((key) => key !== LIST && !/\/\d+$/.test(key));
   }
 
   async assertOnce(items: readonly string[]): Promise<void> {
