@@ -1,6 +1,6 @@
 /**
  * `npm run bench [-- name ...]`: runs the benches (all by default), prints a table and writes bench/results/latest.json.
- * `--rounds 200/100`: of `redis-failover`, so many failovers of Sentinel and of Cluster.
+ * `--rounds 200/100`: of `redis-failover`, so many failovers of Sentinel and of Cluster; `--ack stored`: its node without a spool.
  * Nothing is judged by wall-clock in the tests; here bounds are only reported, and `--strict` makes a missed one an error.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -44,6 +44,7 @@ const { values: options, positionals: names } = parseArgs({
     json: { type: 'boolean', default: false },
     strict: { type: 'boolean', default: false },
     rounds: { type: 'string' },
+    ack: { type: 'string' },
   },
 });
 const unknown = names.filter((name) => BENCHES[name] === undefined);

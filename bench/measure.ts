@@ -19,6 +19,7 @@ export type Say = (text: string) => void;
 /** From the command line. */
 export interface BenchOptions {
   readonly rounds?: string | undefined;
+  readonly ack?: string | undefined;
 }
 
 export type Bench = (say: Say, options: BenchOptions) => Promise<readonly Measure[]>;

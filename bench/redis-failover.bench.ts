@@ -1,14 +1,13 @@
 /**
  * Failovers of Redis Sentinel and Redis Cluster under load, one replica each. Records that were acknowledged and are not there at the end:
  * through a Tandem node (ack after the local flush), and by plain XADD without and with WAIT 1 to the same servers at the same time.
- * `--rounds 200/100`: so many of Sentinel and of Cluster.
+ * `--rounds 200/100`: so many of Sentinel and of Cluster. `--ack stored` or `replicated`: the node without a spool, which loses what Redis loses.
  */
 import { missingRedis } from '../src/core/testing/redis-servers/installed.ts';
 import { atMost, type Bench, type Measure, median, percentile, type Say } from './measure.ts';
 import type { LaneKind, LaneResult, Phase } from './redis/failover/lane-log.ts';
 import { sum, type Verdict } from './redis/failover/ledger.ts';
-import { runSeries, type SeriesOptions, type SeriesResult } from './redis/failover/series.ts';
-import type { SiteKind } from './redis/failover/site.ts';
+import { ACKS, runSeries, type SeriesOptions, type SeriesResult } from './redis/failover/series.ts';
 
 const ROUNDS = '10/5';
 /** Then servers begin empty again: what they have to copy at each failover would grow for ever. */
@@ -21,14 +20,21 @@ const FIRST_SEED = 1;
 const P99_GROWTH_MAX = 2;
 const PEERS = { plain: 'plain XADD', wait: 'XADD, WAIT 1' } as const;
 
-export const redisFailoverBench: Bench = async (say, { rounds = ROUNDS }) => {
+export const redisFailoverBench: Bench = async (say, { rounds = ROUNDS, ack: asked = 'flushed' }) => {
   const reason = missingRedis();
   if (reason !== false) {
     say(`SKIPPED: ${reason}`);
     return [];
   }
   const [sentinel = 0, cluster = 0] = rounds.split('/').map(Number);
-  const shape = { lanes: LANES, recordsPerSecond: RECORDS_PER_SECOND, calmMs: CALM_MS };
+  const ack = ACKS.find((level) => level === asked);
+  if (ack === undefined) throw new RangeError(`--ack ${ACKS.join(' | ')}`);
+  const shape = {
+    ack,
+    lanes: LANES,
+    recordsPerSecond: RECORDS_PER_SECOND,
+    calmMs: CALM_MS,
+  };
   return [
     ...(await measureFailovers(say, { ...shape, kind: 'sentinel', rounds: sentinel, seed: FIRST_SEED })),
     ...(await measureFailovers(say, { ...shape, kind: 'cluster', rounds: cluster, seed: FIRST_SEED })),
@@ -44,7 +50,7 @@ export async function measureFailovers(say: Say, options: SeriesOptions): Promis
     results.push(result);
     say(`${options.kind}: ${done + rounds} failovers. ${summaryOf(results)}`);
   }
-  return results.length === 0 ? [] : measuresOf(options.kind, results);
+  return results.length === 0 ? [] : measuresOf(options, results);
 }
 
 const verdictOf = (results: readonly SeriesResult[], kind: LaneKind): Verdict =>
@@ -60,9 +66,9 @@ function summaryOf(results: readonly SeriesResult[]): string {
     .join('; ');
 }
 
-function measuresOf(site: SiteKind, results: readonly SeriesResult[]): Measure[] {
+function measuresOf({ kind: site, ack = 'flushed' }: SeriesOptions, results: readonly SeriesResult[]): Measure[] {
   const promoted = results.flatMap(({ promotedMs }) => promotedMs);
-  const name = `redis-failover, ${site}, ${promoted.length} failovers`;
+  const name = `redis-failover, ${site}, ${ack}, ${promoted.length} failovers`;
   const lanes = results.flatMap((result) => result.lanes);
   const ours = lanes.some(({ kind }) => kind === 'tandem');
   return [

@@ -33,6 +33,11 @@ export abstract class Lane {
   protected abstract get isSettled(): boolean;
   protected abstract disconnect(): void;
 
+  /** A connection is of no use any more. */
+  protected get isStopping(): boolean {
+    return this.#isStopping;
+  }
+
   start(): this {
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
     this.#ended = this.#run();

@@ -19,8 +19,13 @@ export interface SeriesOptions {
   readonly recordsPerSecond: number;
   /** Without a fault, at least, between two. */
   readonly calmMs: number;
+  /** Of the node. Default: flushed. */
+  readonly ack?: Ack;
   readonly detection?: Detection;
 }
+
+export const ACKS = ['flushed', 'stored', 'replicated'] as const;
+type Ack = (typeof ACKS)[number];
 
 export interface SeriesResult {
   readonly promotedMs: readonly number[];
@@ -37,7 +42,8 @@ const WARM_UP_CALMS = 2;
 
 export async function runSeries(say: Say, options: SeriesOptions): Promise<SeriesResult> {
   const site = await startSite(options.kind, options.detection);
-  const config = `engine: '${site.url}'\ntopics: { data_queue: { partitions: ${PARTITIONS} } }`;
+  const { ack = 'flushed' } = options;
+  const config = `engine: { url: '${site.url}', ack: ${ack} }\ntopics: { data_queue: { partitions: ${PARTITIONS} } }`;
   const node = options.lanes.tandem === 0 ? undefined : await startTandem(2, config).catch(abandon(site.stop));
   const { lanes, recordsPerSecond } = options;
   const linesPort = node?.ports.lines ?? 0;

@@ -36,7 +36,10 @@ export interface XaddLaneOptions extends LaneOptions {
 export class XaddLane extends Lane {
   readonly #lookup: MasterLookup;
   readonly #key: string;
+  /** Once it is greeted. */
   #client: Client | undefined;
+  /** Ends the current connection. */
+  #leave: () => void = () => {};
   #inFlight = 0;
 
   constructor(options: XaddLaneOptions) {
@@ -66,29 +69,32 @@ export class XaddLane extends Lane {
   }
 
   protected override disconnect(): void {
-    this.#client?.destroy();
+    this.#leave();
   }
 
   protected override async converse(): Promise<void> {
     const address = await masterOf(this.#lookup, this.#key);
-    if (address === undefined) return;
+    if (address === undefined || this.isStopping) return;
     const client = newClient(address);
-    const ended = new Promise<void>((resolve) => {
-      client.on('error', () => resolve());
-      client.on('end', () => resolve());
-    });
-    await client.connect();
+    const { promise: left, resolve: leave } = Promise.withResolvers<void>();
+    this.#leave = leave;
+    client.on('error', () => leave());
+    // A server that hangs accepts a connection and never greets.
+    const watchdog = setTimeout(leave, SOCKET_TIMEOUT_MS);
+    await Promise.race([client.connect().catch(() => leave()), left]);
+    clearTimeout(watchdog);
     this.#client = client;
     // As clients do that listen to +switch-master: not for long to an old master that was hung and knows of nothing.
-    const watch = setInterval(() => void this.#leaveUnless(client, address), CHECK_MS);
-    await ended;
+    const watch = setInterval(() => void this.#leaveUnless(address, leave), CHECK_MS);
+    await left;
     clearInterval(watch);
+    this.#client = undefined;
     if (client.isOpen) client.destroy();
   }
 
-  async #leaveUnless(client: Client, { port }: Address): Promise<void> {
+  async #leaveUnless({ port }: Address, leave: () => void): Promise<void> {
     const said = await saidMasterOf(this.#lookup, this.#key).catch(() => undefined);
-    if (said !== undefined && said.port !== port && client.isOpen) client.destroy();
+    if (said !== undefined && said.port !== port) leave();
   }
 
   async #settle(client: Client, sequence: number, added: Promise<unknown>): Promise<void> {
@@ -97,7 +103,7 @@ export class XaddLane extends Lane {
       this.log.ack(sequence);
     } catch {
       this.log.refused++;
-      if (client.isOpen) client.destroy();
+      if (client === this.#client) this.#leave();
     }
     this.#inFlight--;
   }
@@ -108,7 +114,7 @@ export class XaddLane extends Lane {
     const isGood = results.every(({ status }) => status === 'fulfilled');
     if (isGood && Number(await waited) >= 1) for (const sequence of sequences) this.log.ack(sequence);
     else this.log.refused += sequences.length;
-    if (!isGood && client.isOpen) client.destroy();
+    if (!isGood && client === this.#client) this.#leave();
     this.#inFlight -= sequences.length;
   }
 }
