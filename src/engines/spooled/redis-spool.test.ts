@@ -5,7 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { missingRedis } from '../../core/testing/redis-servers/installed.ts';
+import type { ServerProcess } from '../../core/testing/redis-servers/server-process.ts';
 import { startRedis } from '../../core/testing/redis-servers/start-redis.ts';
+import { startSentinel } from '../../core/testing/redis-servers/start-sentinel.ts';
 import { until } from '../../core/testing/until.ts';
 import { openRemoteEngine, type RemoteEngine } from '../conformance/remote-engine.ts';
 import { openEmbeddedEngine } from '../embedded/embedded-engine.ts';
@@ -132,6 +134,26 @@ test('Redis hangs: appends go on, and nothing comes twice', { skip }, async (t) 
     server.resume();
   }
   await allStored(t, url, writer);
+});
+
+test('Sentinel fails over to a replica that has not got the last records', { skip }, async (t) => {
+  const { url, servers } = await startSentinel(t);
+  const spool = await openSpool(t, url);
+  const writer = new Writer(spool);
+  await writer.goOn(300);
+  const [master, replica] = servers as [ServerProcess, ServerProcess];
+  replica.pause();
+  await master.call('CLIENT', 'KILL', 'TYPE', 'replica');
+  const before = metric(spool, 'forwarded_total') as number;
+  await until('some are only there', () => (metric(spool, 'forwarded_total') as number) > before + 100);
+  await master.kill();
+  replica.resume();
+  await until('it is noticed', () => metric(spool, 'is_remote_away') === 1);
+  await until('the replica is found', () => metric(spool, 'is_remote_away') === 0);
+  await writer.goOn(100);
+  await allStored(t, url, writer);
+  assert.ok((metric(spool, 'sent_again_total') as number) > 100);
+  assert.equal(metric(spool, 'lost_total'), 0);
 });
 
 test('a spooling process that is killed over and over loses nothing and stores nothing twice', { skip }, async (t) => {
