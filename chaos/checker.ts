@@ -2,7 +2,7 @@
  * Judges what became of the records: what the clients saw against what the log holds. Finds every breach of:
  *   1. acked means kept: each acknowledged value stands at the place that was named
  *   2. once per producer sequence: no value stands twice (except what a bad network doubled itself)
- *   3. in order: the values of a source that went through the same node rise with the offset in each partition
+ *   3. in order: the values of a source that went through one node alone rise with the offset in each partition
  *   4. nothing foreign: the log holds only values that were sent
  *   5. subscribers: what they saw is the log, from the start, without gap or repeat
  *   6. consumers: every record was handled at least once; first deliveries in order per partition
@@ -93,7 +93,7 @@ function checkStored(evidence: RecordEvidence) {
 const sourcesByIndex = ({ sources }: RecordEvidence): Map<number, SourceHistory> =>
   new Map(sources.map((source) => [sourceOf(source.codeOf(1)), source]));
 
-/** The sequences that went through the same node rise. */
+/** The sequences that went through one and the same node rise. */
 function checkOrder(evidence: RecordEvidence, codes: NumberList, placeText: (index: number) => string): string[] {
   const breaches: string[] = [];
   const sources = sourcesByIndex(evidence);
@@ -103,7 +103,9 @@ function checkOrder(evidence: RecordEvidence, codes: NumberList, placeText: (ind
     const source = sources.get(sourceOf(code));
     if (source === undefined || source.mayRepeat || isForeign(code)) continue;
     const sequence = sequenceOf(code);
-    const way = `${source.name} ${source.nodeOf(sequence)}`;
+    const node = source.nodeOf(sequence);
+    if (node === undefined) continue;
+    const way = `${source.name} ${node}`;
     const before = last.get(way) ?? 0;
     if (sequence <= before)
       breaches.push(`ORDER: ${evidence.values.textOf(code)} ${placeText(at)} stands after ${before}`);

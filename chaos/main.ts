@@ -3,7 +3,8 @@
  * first breach, and leaves the drill's folder then.
  *
  * `--rounds R --faults F` instead of `--minutes`: R drills of one episode each with F faults, seeds N, N + 1, ...
- * `--engine redis|sentinel|cluster [--mode active-active|active-standby]`: over Redis servers, see redis/redis-drill.ts.
+ * `--engine redis|sentinel|cluster [--mode active-active|active-standby]`: over Redis servers, see redis/redis-drill.ts;
+ * `--outage-minutes N` instead of episodes: so long without them; `--spool-mib`: what the spools of a node may hold.
  * `--only name,name` only these faults; `--rate` records per second; `--limit` the heartbeat limit of nodes in ms; `--json`.
  */
 import { parseArgs } from 'node:util';
@@ -26,6 +27,8 @@ const { values } = parseArgs({
     limit: { type: 'string', default: '1000' },
     only: { type: 'string' },
     engine: { type: 'string' },
+    'outage-minutes': { type: 'string', default: '0' },
+    'spool-mib': { type: 'string' },
     mode: { type: 'string', default: 'active-active' },
     json: { type: 'boolean', default: false },
   },
@@ -40,6 +43,8 @@ if (values.engine !== undefined) {
     seed: Number(values.seed),
     minutes: Number(values.minutes ?? 0),
     rounds: Number(values.rounds),
+    outageMinutes: Number(values['outage-minutes']),
+    spoolMib: values['spool-mib'] === undefined ? undefined : Number(values['spool-mib']),
     faults: Number(values.faults),
     nodes: Number(values.nodes),
     workers: Number(values.workers),

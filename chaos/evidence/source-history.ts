@@ -28,6 +28,7 @@ export interface SourceOptions {
 const OFFSETS = 2 ** 40;
 const FORGOTTEN = -1;
 const UNCERTAIN = -2;
+const SEVERAL = -1;
 
 export class SourceHistory {
   readonly name: string;
@@ -39,6 +40,7 @@ export class SourceHistory {
   /** By sequence - 1: which node has answered, or was asked. */
   readonly #nodes = new NumberList();
   readonly #values: Values;
+  #leftAt = 0;
   acked = 0;
   uncertain = 0;
   lastAckedMs = performance.now();
@@ -59,7 +61,7 @@ export class SourceHistory {
   ack(sequence: number, { partition, offset }: Place, sentMs: number, { term, node = 0 }: Answerer = {}): void {
     const ackedMs = performance.now();
     this.#places.set(sequence - 1, offset < 0 ? FORGOTTEN : partition * OFFSETS + offset);
-    this.#nodes.set(sequence - 1, node);
+    this.#nodes.set(sequence - 1, sequence <= this.#leftAt ? SEVERAL : node);
     this.acked++;
     this.longestPauseMs = Math.max(this.longestPauseMs, ackedMs - this.lastAckedMs);
     this.lastAckedMs = ackedMs;
@@ -82,9 +84,15 @@ export class SourceHistory {
     return { partition: Math.floor(place / OFFSETS), offset: place % OFFSETS };
   }
 
-  /** Through which of the nodes it went, as far as the source knows. */
-  nodeOf(sequence: number): number {
-    return this.#nodes.at(sequence - 1) || 0;
+  /** Up to this sequence it has sent everything, to a node that it leaves: what that one has not answered goes to two. */
+  leaveNode(sentMax: number): void {
+    this.#leftAt = Math.max(this.#leftAt, sentMax);
+  }
+
+  /** Through which of the nodes it went; undefined: it was sent to several. */
+  nodeOf(sequence: number): number | undefined {
+    const node = this.#nodes.at(sequence - 1) || 0;
+    return node === SEVERAL ? undefined : node;
   }
 
   get lastSequence(): number {

@@ -76,6 +76,7 @@ export class HttpProducer implements Producer {
         });
         return;
       }
+      if (this.#route.hasOthers) this.history.leaveNode(sequence + this.#batch - 1);
       this.#route.next();
       await pause(RECONNECT_MS);
     }

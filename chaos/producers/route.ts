@@ -28,6 +28,10 @@ export class Route {
     return `${this.address.host}:${this.address.port}`;
   }
 
+  get hasOthers(): boolean {
+    return this.#addresses.length > 1;
+  }
+
   /** The present one does not serve. */
   next(): void {
     this.index = (this.index + 1) % this.#addresses.length;

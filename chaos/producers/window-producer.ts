@@ -112,6 +112,7 @@ export abstract class WindowProducer implements Producer {
       clearTimeout(this.#paced);
       if (!this.#options.hasSequence)
         for (; this.#next <= this.#sentMax; this.#next++) this.history.doubt(this.#next, this.route.index);
+      if (this.route.hasOthers) this.history.leaveNode(this.#sentMax);
       this.route.next();
       await pause(this.#options.reconnectMs ?? RECONNECT_MS);
     }

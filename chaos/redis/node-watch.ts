@@ -15,8 +15,8 @@ export interface SpoolSample {
 }
 
 export class NodeWatch {
-  /** The most that any process had in memory. */
-  residentBytesMax = 0;
+  /** The most that any process had in memory, and which it was. */
+  largest = { bytes: 0, process: 'none' };
   /** The most that the spools of a node held. */
   spoolBytesMax = 0;
   spoolRecordsMax = 0;
@@ -47,20 +47,25 @@ export class NodeWatch {
 
   /** Those whose spools hold records that are not confirmed, or that do not say. */
   async undrained(): Promise<string[]> {
-    const found = await Promise.all(
-      this.#nodes.map(async (node) => {
-        const sample = await this.#look(node);
-        return sample?.records === 0 ? [] : [`${node.name}: ${sample?.records ?? 'no answer'}`];
-      }),
+    const samples = await this.samples();
+    return samples.flatMap(({ node, sample }) =>
+      sample?.records === 0 ? [] : [`${node.name}: ${sample?.records ?? 'no answer'}`],
     );
-    return found.flat();
+  }
+
+  /** What the spools of each node hold now; undefined: it does not say. */
+  samples(): Promise<{ readonly node: NodeUnderTest; readonly sample: SpoolSample | undefined }[]> {
+    return Promise.all(this.#nodes.map(async (node) => ({ node, sample: await this.#look(node) })));
   }
 
   async #watch(node: NodeUnderTest): Promise<void> {
     while (!this.#isStopping) {
       if (node.isRunning) {
-        for (const pid of [node.keeperPid, ...node.workerPids()])
-          this.residentBytesMax = Math.max(this.residentBytesMax, residentBytes(pid));
+        for (const pid of [node.keeperPid, ...node.workerPids()]) {
+          const bytes = residentBytes(pid);
+          const role = pid === node.keeperPid ? 'keeper' : 'worker';
+          if (bytes > this.largest.bytes) this.largest = { bytes, process: `${role} ${pid} of ${node.name}` };
+        }
         await this.#look(node);
       }
       await pause(LOOK_EVERY_MS);
@@ -99,7 +104,8 @@ async function sampleOf(node: NodeUnderTest): Promise<SpoolSample | undefined> {
   }
 }
 
-function residentBytes(pid: number): number {
+/** 0: it is gone. */
+export function residentBytes(pid: number): number {
   try {
     return Number(readFileSync(`/proc/${pid}/statm`, 'latin1').split(' ')[1]) * PAGE_BYTES;
   } catch {

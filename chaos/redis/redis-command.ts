@@ -12,6 +12,8 @@ export interface RedisCommand {
   /** 0: `rounds` drills of one episode each, seeds one after the other. */
   readonly minutes: number;
   readonly rounds: number;
+  readonly outageMinutes: number;
+  readonly spoolMib: number | undefined;
   readonly faults: number;
   readonly nodes: number;
   readonly workers: number;
@@ -28,7 +30,7 @@ export async function runRedisCommand(command: RedisCommand): Promise<boolean> {
   const names = (command.only ?? REDIS_FAULT_NAMES).map((name) => checked(name, REDIS_FAULT_NAMES, 'fault'));
   for (const [need, why] of Object.entries(missing({ site, mode })))
     if (why !== undefined) process.stderr.write(`LEFT OUT: faults that need ${need}: ${why}\n`);
-  const rounds = minutes > 0 ? 1 : command.rounds;
+  const rounds = minutes > 0 || command.outageMinutes > 0 ? 1 : command.rounds;
   for (let round = 0; round < rounds; round++)
     if (!(await runOne({ ...command, site, mode, names, seed: seed + round }, isJson))) return false;
   return true;
@@ -44,9 +46,12 @@ async function runOne(round: Round, isJson: boolean): Promise<boolean> {
   const isTerminal = process.stderr.isTTY && !isJson;
   let folder = '';
   let stopShowing = (): void => {};
-  const { minutes, faults } = round;
+  const { minutes, faults, outageMinutes, spoolMib, ...others } = round;
   const result = await runRedisDrill({
-    ...round,
+    ...others,
+    minutes,
+    ...(outageMinutes > 0 ? { outageMinutes } : {}),
+    ...(spoolMib === undefined ? {} : { spoolBytesMax: spoolMib * 1024 * 1024 }),
     episodes: minutes > 0 ? 0 : 1,
     ...(minutes > 0 ? {} : { faultsPerEpisode: faults }),
     quietMsMax: 3000,

@@ -16,8 +16,10 @@ import { pause } from '../producers/producer.ts';
 import { readLog } from '../read-back.ts';
 import { RoleWatch } from '../role-watch.ts';
 import { CommitWatch } from './commit-watch.ts';
+import { DiskCanary } from './disk-canary.ts';
 import { Hosts, noNamespaces } from './hosts.ts';
 import { NodeWatch } from './node-watch.ts';
+import { runOutage } from './outage.ts';
 import { startRedisClients } from './redis-clients.ts';
 import { type RedisEpisode, runRedisEpisode, untilNone } from './redis-episode.ts';
 import { type FaultNeed, REDIS_FAULT_KINDS, type RedisFaultName, type RedisWorld } from './redis-fault.ts';
@@ -29,9 +31,13 @@ import { judgeRedis, type RedisDrillResult } from './redis-verdict.ts';
 const SETTLE_MS = 60_000;
 const LEASE_MS = 4000;
 const SERVER_DOWN_MS = 1000;
-const WORKER_MS = 1000;
+/** A busy machine must not make workers seem hung. */
+const WORKER_MS = 3000;
 /** Whatever the servers lose, the spools still have it. */
-const SPOOL = { bytesMax: 1024 ** 3, windowMs: 24 * 3600 * 1000 };
+const WINDOW_MS = 24 * 3600 * 1000;
+/** Short enough to see that the disk is given back. */
+const OUTAGE_WINDOW_MS = 10_000;
+const SPOOL_BYTES_MAX = 1024 ** 3;
 const CONFIG = `consumers: { save: { topic: data_queue, to: ./handlers.mjs } }
 topics: { data_queue: { partitions: 4 } }
 `;
@@ -46,6 +52,10 @@ export interface RedisDrillOptions {
   /** It ends when both are reached. */
   readonly episodes: number;
   readonly minutes: number;
+  /** Instead of episodes: so long without Redis. */
+  readonly outageMinutes?: number;
+  /** Of each node. */
+  readonly spoolBytesMax?: number;
   readonly names: readonly RedisFaultName[];
   /** Fixed; else one, sometimes two or three. */
   readonly faultsPerEpisode?: number;
@@ -87,6 +97,7 @@ interface Running {
   readonly outages: OutageWatch;
   readonly watch: NodeWatch;
   readonly commits: CommitWatch;
+  readonly canary: DiskCanary;
 }
 
 export class RedisDrill {
@@ -131,7 +142,7 @@ export class RedisDrill {
     this.#site = site;
     const nodes = await RedisNodes.create({
       ...{ folder: this.folder, hosts, url: site.url, mode, nodes: count, workers },
-      ...{ workerHeartbeatTimeoutMs: WORKER_MS, spool: SPOOL, extraConfig: CONFIG },
+      ...{ workerHeartbeatTimeoutMs: WORKER_MS, spool: this.#spool, extraConfig: CONFIG },
     });
     this.#nodes = nodes;
     await nodes.start();
@@ -149,12 +160,19 @@ export class RedisDrill {
       outages: new OutageWatch(() => clients.lastAckedMs),
       watch: new NodeWatch(nodes.nodes),
       commits: new CommitWatch(site),
+      canary: new DiskCanary(join(this.folder, 'canary')),
     };
   }
 
   async run(): Promise<RedisDrillResult> {
     const running = this.#running;
-    const { episodes, minutes, onEpisode, names } = this.options;
+    const { episodes, minutes, onEpisode, names, outageMinutes } = this.options;
+    if (outageMinutes !== undefined) {
+      const outage = await runOutage(running.world, running.watch, { minutes: outageMinutes, ...this.#spool });
+      this.#complaints.push(...outage.breaches);
+      this.#result = { ...(await this.#settle()), outage };
+      return this.#result;
+    }
     const endMs = performance.now() + minutes * 60_000;
     const lacks = missing(this.options);
     const possible = names.filter((name) => REDIS_FAULT_KINDS[name].needs.every((need) => lacks[need] === undefined));
@@ -174,11 +192,11 @@ export class RedisDrill {
 
   /** Ends everything. The folder stays if there is a breach, or no verdict. */
   async end(): Promise<void> {
-    const { world, outages, watch, commits } = this.#parts ?? {};
+    const { world, outages, watch, commits, canary } = this.#parts ?? {};
     outages?.stop();
     world?.clients.abandon();
     await this.#nodes?.killAll();
-    await Promise.all([world?.roles.stop(), watch?.stop(), commits?.stop()]);
+    await Promise.all([world?.roles.stop(), watch?.stop(), commits?.stop(), canary?.stop()]);
     await this.#site?.stop();
     this.#hosts?.remove();
     if (this.#result?.breaches.length === 0) rmSync(this.folder, { recursive: true, force: true });
@@ -196,7 +214,7 @@ export class RedisDrill {
   }
 
   async #settle(): Promise<RedisDrillResult> {
-    const { world, outages, watch, commits } = this.#running;
+    const { world, outages, watch, commits, canary } = this.#running;
     const { clients, nodes, site, hosts } = world;
     const endMs = performance.now();
     const complain = (breach: string): unknown => this.#complaints.push(breach);
@@ -222,10 +240,11 @@ export class RedisDrill {
         startedMs: this.startedMs,
         endMs,
         roles: world.roles,
-        outages,
+        outages: outages.outages,
+        stalls: [...outages.stalls, ...canary.stalls],
         watch,
         commits,
-        spoolBytesMax: SPOOL.bytesMax,
+        spoolBytesMax: this.#spool.bytesMax,
       },
       records: {
         values: this.values,
@@ -259,6 +278,11 @@ export class RedisDrill {
     const node = nodes.find((_, i) => ready[i]) ?? nodes[0];
     if (node === undefined) throw new RangeError('no nodes');
     return readLog(`http://${node.host.address}:${node.ports.http}`, this.values);
+  }
+
+  get #spool() {
+    const { outageMinutes, spoolBytesMax = SPOOL_BYTES_MAX } = this.options;
+    return { bytesMax: spoolBytesMax, windowMs: outageMinutes === undefined ? WINDOW_MS : OUTAGE_WINDOW_MS };
   }
 
   get #handledPath(): string {

@@ -38,6 +38,7 @@ export function redisSummaryText(result: RedisDrillResult, folder: string): stri
     Object.entries(counts)
       .map(([name, count]) => `${name} ${count}`)
       .join(', ');
+  const { outage } = result;
   const rows: readonly (readonly [string, string])[] = [
     ['seed', String(result.seed)],
     ['minutes', result.minutes.toFixed(1)],
@@ -56,10 +57,21 @@ export function redisSummaryText(result: RedisDrillResult, folder: string): stri
       'pause of a client',
       `Redis faults: p50 ${ackPausesMs.p50} ms, p99 ${ackPausesMs.p99} ms, max ${ackPausesMs.max} ms`,
     ],
-    ['largest process', `${result.residentMiB} MiB`],
+    ['largest process', `${result.residentMiB} MiB, ${result.largestProcess}`],
     ['largest spool', `${result.spoolMiB} MiB`],
+    ...(outage === undefined
+      ? []
+      : ([
+          [
+            'without Redis',
+            `${outage.minutes} min; at most ${number(outage.spooledRecords)} records in the spools of a node`,
+          ],
+          ['drained after', `${outage.drainSeconds.toFixed(1)} s`],
+          ['memory meanwhile', `${outage.middleMiB} MiB in its middle, at most ${outage.endMiB} MiB from there on`],
+          ['disk', `${outage.diskMiB} MiB at most, ${outage.diskAfterMiB} MiB afterwards`],
+        ] as const)),
     ['logged', listText(result.trouble)],
-    ...(result.stalls > 0 ? [['drill stood still', `${result.stalls} times`] as const] : []),
+    ...(result.stalls > 0 ? [['drill or disk stood still', `${result.stalls} times`] as const] : []),
   ];
   const width = Math.max(...rows.map(([name]) => name.length));
   const shown = breaches.slice(0, BREACHES_SHOWN).map((breach) => `  ${breach}`);

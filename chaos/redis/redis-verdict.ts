@@ -2,12 +2,12 @@
 import { checkRecords, type RecordEvidence } from '../checker.ts';
 import { activationBreaches, staleStatements } from '../evidence/terms.ts';
 import type { NodeUnderTest } from '../node-under-test.ts';
-import type { OutageWatch } from '../outage-watch.ts';
 import { loggedActivations } from '../read-back.ts';
 import type { RoleWatch } from '../role-watch.ts';
 import { checkDeaths, type Interval, overlaps } from '../service-checker.ts';
 import type { CommitWatch } from './commit-watch.ts';
 import { type NodeWatch, troubleOf } from './node-watch.ts';
+import type { OutageReport } from './outage.ts';
 import type { RedisEpisode } from './redis-episode.ts';
 import { REDIS_FAULT_KINDS, REJOIN_MS_MAX } from './redis-fault.ts';
 import type { RedisMode } from './redis-nodes.ts';
@@ -27,7 +27,10 @@ export interface RedisEvidence {
   readonly endMs: number;
   readonly records: RecordEvidence;
   readonly roles: RoleWatch;
-  readonly outages: OutageWatch;
+  /** Nobody was acknowledged anything for too long. */
+  readonly outages: readonly Interval[];
+  /** The drill itself, or the medium, stood still: nobody can tell what happened then. */
+  readonly stalls: readonly Interval[];
   readonly watch: NodeWatch;
   readonly commits: CommitWatch;
   readonly spoolBytesMax: number;
@@ -51,20 +54,23 @@ export interface RedisDrillResult {
   readonly duplicated: number;
   /** Records that spools sent more than once, as far as it was seen. */
   readonly sentAgain: number;
+  /** Of the largest process, and which it was. */
   readonly residentMiB: number;
+  readonly largestProcess: string;
   readonly spoolMiB: number;
   readonly longestAckPauseMs: number;
   /** Of faults of Redis alone: pauses that the client of one node has seen, the longest of each episode. */
   readonly ackPausesMs: { readonly p50: number; readonly p99: number; readonly max: number };
-  /** The drill itself stood still so often; what happened meanwhile is not judged by time. */
+  /** The drill itself, or the medium, stood still so often; what happened meanwhile is not judged by time. */
   readonly stalls: number;
   /** What nodes logged at warn or error, how often. */
   readonly trouble: { readonly [event: string]: number };
+  readonly outage?: OutageReport;
   readonly breaches: readonly string[];
 }
 
 export function judgeRedis(evidence: RedisEvidence): RedisDrillResult {
-  const { seed, nodes, episodes, startedMs, endMs, records, outages, watch, commits, complaints } = evidence;
+  const { seed, nodes, episodes, startedMs, endMs, records, outages, stalls, watch, commits, complaints } = evidence;
   const { lost, duplicated, breaches } = checkRecords(records);
   const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
   const counts: { [name: string]: number } = {};
@@ -82,11 +88,12 @@ export function judgeRedis(evidence: RedisEvidence): RedisDrillResult {
     lost,
     duplicated,
     sentAgain: watch.sentAgain,
-    residentMiB: Math.round(watch.residentBytesMax / 1048576),
+    residentMiB: Math.round(watch.largest.bytes / 1048576),
+    largestProcess: watch.largest.process,
     spoolMiB: Math.round(watch.spoolBytesMax / 1048576),
-    longestAckPauseMs: Math.round(Math.max(0, ...outages.outages.map(({ fromMs, toMs }) => toMs - fromMs))),
+    longestAckPauseMs: Math.round(Math.max(0, ...outages.map(({ fromMs, toMs }) => toMs - fromMs))),
     ackPausesMs: pausesOf(episodes.filter(isOfRedis)),
-    stalls: outages.stalls.length,
+    stalls: stalls.length,
     trouble: troubleOf(nodes),
     breaches: [
       ...complaints,
@@ -94,7 +101,7 @@ export function judgeRedis(evidence: RedisEvidence): RedisDrillResult {
       ...checkRoles(evidence),
       ...episodes.flatMap((episode) => checkEpisode(episode, evidence)),
       ...checkOutages(evidence),
-      ...checkDeaths({ lives: nodes.flatMap(({ lives }) => lives), stalls: outages.stalls }),
+      ...checkDeaths({ lives: nodes.flatMap(({ lives }) => lives), stalls }),
       ...checkBounds(evidence),
       ...commits.complaints,
     ],
@@ -116,7 +123,7 @@ function checkRoles({ mode, nodes, roles }: RedisEvidence): string[] {
   ];
 }
 
-function checkEpisode(episode: RedisEpisode, { mode, outages: { stalls } }: RedisEvidence): string[] {
+function checkEpisode(episode: RedisEpisode, { mode, stalls }: RedisEvidence): string[] {
   const breaches: string[] = [];
   const { number, back, boundMs, rejoined, longestPauses, startMs, overMs, faults } = episode;
   const say = (breach: string): unknown => breaches.push(`${breach}; episode ${number}: ${faultsText(episode)}`);
@@ -132,7 +139,7 @@ function checkEpisode(episode: RedisEpisode, { mode, outages: { stalls } }: Redi
 }
 
 /** Nobody at all was acknowledged anything. */
-function checkOutages({ mode, episodes, outages: { outages, stalls } }: RedisEvidence): string[] {
+function checkOutages({ mode, episodes, outages, stalls }: RedisEvidence): string[] {
   return outages.flatMap((outage) => {
     if (stalls.some((stall) => overlaps(stall, outage))) return [];
     const outageMs = Math.round(outage.toMs - outage.fromMs);
@@ -163,8 +170,8 @@ const spanOf = ({ startMs, overMs, back, rejoined }: RedisEpisode): Interval => 
 function checkBounds({ watch, spoolBytesMax }: RedisEvidence): string[] {
   const breaches: string[] = [];
   if (watch.lost > 0) breaches.push(`SPOOL: it says that ${watch.lost} records are lost`);
-  if (watch.residentBytesMax > RESIDENT_BYTES_MAX)
-    breaches.push(`MEMORY: a process took ${Math.round(watch.residentBytesMax / 1048576)} MiB`);
+  const { bytes, process } = watch.largest;
+  if (bytes > RESIDENT_BYTES_MAX) breaches.push(`MEMORY: ${process} took ${Math.round(bytes / 1048576)} MiB`);
   if (watch.spoolBytesMax > spoolBytesMax)
     breaches.push(`SPOOL: ${watch.spoolBytesMax} bytes in the spools of a node, ${spoolBytesMax} are allowed`);
   return breaches;
