@@ -17,7 +17,7 @@ interface DoctorOptions extends OutputOptions {
 
 export function addDoctor(program: Command): void {
   withJson(program.command('doctor'))
-    .description('check config, ports, data folder, disk and limits, and every stored batch')
+    .description('check config, ports, disk, limits, every stored batch, and the servers of the engine')
     .option('--config <file>', 'config file')
     .option('--data <folder>', 'data folder')
     .action(action(doctor));
