@@ -6,8 +6,6 @@
 import { murmur2 } from '../../core/partitioning.ts';
 import type { TopicPartition } from '../../core/record.ts';
 
-export const PREFIX_PATTERN: RegExp = /^[A-Za-z0-9._-]{1,64}$/;
-
 /** What is kept of a partition: the stream; its facts; its producers; origins; marks of size and age for retention. */
 export type PartitionPart = 'log' | 'meta' | 'producers' | 'origins' | 'marks';
 
