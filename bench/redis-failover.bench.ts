@@ -71,8 +71,12 @@ function measuresOf({ kind: site, ack = 'flushed' }: SeriesOptions, results: rea
   const name = `redis-failover, ${site}, ${ack}, ${promoted.length} failovers`;
   const lanes = results.flatMap((result) => result.lanes);
   const ours = lanes.some(({ kind }) => kind === 'tandem');
+  const tandem = ours ? tandemMeasures(name, verdictOf(results, 'tandem'), lanes) : [];
   return [
-    ...(ours ? tandemMeasures(name, verdictOf(results, 'tandem'), lanes) : []),
+    // The bounds are those of a node with a spool.
+    ...tandem.map(({ bound, ...measure }) =>
+      ack === 'flushed' && bound !== undefined ? { ...measure, bound } : measure,
+    ),
     {
       name: `${name}: delay of the measuring process itself, p99`,
       unit: 'ms',
