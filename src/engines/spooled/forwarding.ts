@@ -4,8 +4,9 @@
  * A partition gets its forwarder at the start, or when the first append to it is admitted: then this process owns it for as long as it lives.
  */
 import type { Timer } from '../../core/ports/clock.ts';
+import type { ForwarderContext, SpoolCounters } from './forwarder-context.ts';
 import { InFlightBudget } from './in-flight-budget.ts';
-import { type ForwarderContext, PartitionForwarder, type SpoolCounters } from './partition-forwarder.ts';
+import { PartitionForwarder } from './partition-forwarder.ts';
 import type { RemoteLink } from './remote-link.ts';
 import type { SpoolSettings } from './spool-options.ts';
 import type { SpoolRoom } from './spool-room.ts';

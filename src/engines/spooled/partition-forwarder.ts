@@ -14,17 +14,18 @@
  *
  * Non-goals: knowing what became of a batch whose append never settles; the remote engine must settle all of them.
  */
-import type { AppendResult, Engine, PartitionState } from '../../core/contracts/engine.ts';
-import type { Logger } from '../../core/contracts/telemetry.ts';
+import type { AppendResult, PartitionState } from '../../core/contracts/engine.ts';
 import { asTandemError, type ErrorCode, type TandemError } from '../../core/errors.ts';
-import { type Clock, delay } from '../../core/ports/clock.ts';
+import { delay } from '../../core/ports/clock.ts';
 import type { TopicPartition } from '../../core/record.ts';
 import type { StoredBatch } from '../../core/record-set.ts';
-import type { InFlightBudget } from './in-flight-budget.ts';
-import type { RemoteLink } from './remote-link.ts';
+import type { ForwarderContext } from './forwarder-context.ts';
 
 /** Read of the local log at once, about. */
 const READ_BYTES = 256 * 1024;
+/** Then those who wait for their acknowledgements have a turn: after an outage there is much to send, and small batches cost as much as large ones. */
+const SENDS_PER_TURN = 32;
+const BATCH_OVERHEAD_BYTES = 512;
 /** After a rejection that is no outage, again and again. */
 const RETRY_MS = 50;
 const RETRY_MS_MAX = 5000;
@@ -36,32 +37,8 @@ const ANSWERS: ReadonlySet<ErrorCode> = new Set([
   'TANDEM_PARTITION_UNKNOWN',
 ]);
 
-/** Of all partitions of a spool. */
-export interface SpoolCounters {
-  forwarded: number;
-  sentAgain: number;
-  lost: number;
-  /** When the remote engine last settled an append. */
-  answeredMs: number;
-}
-
-export interface ForwarderContext {
-  readonly local: Engine;
-  readonly remote: Engine;
-  readonly originId: string;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly link: RemoteLink;
-  readonly budget: InFlightBudget;
-  readonly inFlightBytesMax: number;
-  readonly counters: SpoolCounters;
-  /** The topic exists at the remote engine, with all its partitions. */
-  readonly bringTopic: (topic: string) => Promise<void>;
-  /** It did not, after all. */
-  readonly forgetTopic: (topic: string) => void;
-  /** Something looks as if the remote engine had failed over: check soon. */
-  readonly onSuspicion: () => void;
-}
+/** What a batch counts as on its way. */
+const weightOf = ({ set }: Pick<StoredBatch, 'set'>): number => set.data.length + BATCH_OVERHEAD_BYTES;
 
 interface Mark {
   readonly offset: number;
@@ -272,10 +249,15 @@ export class PartitionForwarder {
       this.#reached(nextOffset);
       // A rejection may have come meanwhile; then it is asked first where to go on.
       if (this.#needsSync || signal.aborted) return true;
-      const bytes = batches.reduce((sum, { set }) => sum + set.data.length, 0);
+      const bytes = batches.reduce((sum, batch) => sum + weightOf(batch), 0);
       budget.correct(bytes - reserved);
-      reserved = 0;
-      for (const batch of batches) this.#send(batch);
+      reserved = bytes;
+      for (const [i, batch] of batches.entries()) {
+        if (i > 0 && i % SENDS_PER_TURN === 0) await this.#nextTurn();
+        if (this.#needsSync || signal.aborted) break;
+        reserved -= weightOf(batch);
+        this.#send(batch);
+      }
       return batches.length > 0;
     } finally {
       budget.give(reserved);
@@ -285,7 +267,7 @@ export class PartitionForwarder {
   #send({ firstOffset, timeMs, producer, set }: StoredBatch): void {
     const { remote, clock, counters } = this.#context;
     const endOffset = firstOffset + set.count;
-    const bytes = set.data.length;
+    const bytes = weightOf({ set });
     const place = { id: this.#originId, sequence: firstOffset + 1 };
     const origin = firstOffset > this.#sent ? { ...place, after: this.#sent } : place;
     if (this.#confirmed === this.#sent) this.#oldestMs = timeMs;
@@ -382,6 +364,10 @@ export class PartitionForwarder {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#onAnswer = resolve;
     return promise;
+  }
+
+  #nextTurn(): Promise<void> {
+    return new Promise((resolve) => this.#context.clock.soon(resolve));
   }
 
   #answered(): void {
