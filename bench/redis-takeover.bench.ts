@@ -1,6 +1,7 @@
 /**
- * Two nodes, active-standby, over leases of a Redis server, each with data of its own, as if on two hosts: the active one is killed whole
- * with -9, or all its processes are stopped for good, as if its host were cut off. Measured is the time from the fault to the first ack of the other.
+ * Two nodes, active-standby, over leases of a Redis server, each with data of its own, as if on two hosts: the keeper of the active one is killed
+ * with -9, which its undertaker proves to be its end; or all its processes are stopped for good, as if its host were cut off. Measured is the time
+ * from the fault to the first ack of the other.
  */
 import { pause } from '../chaos/producers/producer.ts';
 import { missingRedis } from '../src/core/testing/redis-servers/installed.ts';
@@ -51,7 +52,7 @@ export async function measureRedisTakeovers(say: Say, rounds: RedisTakeoverRound
     return times;
   };
   try {
-    const killed = await repeat(kills, 'kill', (active) => void active.killAll());
+    const killed = await repeat(kills, 'kill', (active) => void active.killKeeper());
     const cut = await repeat(cuts, 'cut', (active) => active.hang());
     return measuresOf(killed, cut, ttlMs);
   } finally {
@@ -79,7 +80,7 @@ async function settled(nodes: readonly Node[]): Promise<{ readonly active: Node;
 
 function measuresOf(killed: readonly number[], cut: readonly number[], ttlMs: number): Measure[] {
   return [
-    ...figures('redis-takeover, active node killed', killed, PROVEN_MS_MAX),
+    ...figures('redis-takeover, keeper of the active node killed', killed, PROVEN_MS_MAX),
     ...figures('redis-takeover, active node cut off', cut, ttlMs + CUT_MS_MAX_OVER_TTL),
   ];
 }
