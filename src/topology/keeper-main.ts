@@ -11,7 +11,6 @@ import type { Role } from '../core/contracts/cluster.ts';
 import type { Logger } from '../core/contracts/telemetry.ts';
 import { asTandemError, TandemError } from '../core/errors.ts';
 import { systemClock } from '../core/ports/clock.ts';
-import { giveBackMemory } from '../core/ports/memory.ts';
 import { systemRandom } from '../core/ports/random.ts';
 import { createAuthenticator } from '../sessions/permissions.ts';
 import { Keeper } from '../supervisor/keeper.ts';
@@ -157,7 +156,6 @@ class Node {
       this.#logger.info('node_starting', { version, mode: cluster.mode, workers: workers.count, data: dataFolder });
       await (servesAlone(this.#options.config) ? this.#startAlone() : this.#startInCluster());
       if (!this.#keeper.status.isStopping) this.#tellReady();
-      giveBackMemory();
       return await ended;
     } catch (error) {
       await this.#keeper.stop();

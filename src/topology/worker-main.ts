@@ -8,7 +8,6 @@ import type { Health } from '../core/contracts/health.ts';
 import type { Logger } from '../core/contracts/telemetry.ts';
 import type { WorkerRuntime, WorkerSlot } from '../core/contracts/worker.ts';
 import { asTandemError, TandemError } from '../core/errors.ts';
-import { giveBackMemory } from '../core/ports/memory.ts';
 import { runWorker, type WorkerBuilder } from '../supervisor/worker.ts';
 import { logLevel } from '../telemetry/log-level.ts';
 import { createLogger } from '../telemetry/logger.ts';
@@ -42,7 +41,6 @@ class TandemWorker implements WorkerBuilder {
     const { signal } = this.#taking;
     if (!signal.aborted) await present(this.#engine).warmUp(signal);
     if (!signal.aborted) await warmUpWorker(present(this.#config), signal);
-    if (!signal.aborted) giveBackMemory();
   }
 
   async open(slot: WorkerSlot): Promise<void> {
