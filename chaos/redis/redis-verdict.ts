@@ -139,15 +139,16 @@ function checkEpisode(episode: RedisEpisode, { mode, stalls }: RedisEvidence): s
 }
 
 /** Nobody at all was acknowledged anything. */
-function checkOutages({ mode, episodes, outages, stalls }: RedisEvidence): string[] {
+function checkOutages({ mode, episodes, outages, stalls, startedMs }: RedisEvidence): string[] {
   return outages.flatMap((outage) => {
     if (stalls.some((stall) => overlaps(stall, outage))) return [];
     const outageMs = Math.round(outage.toMs - outage.fromMs);
+    const seconds = Math.round((outage.fromMs - startedMs) / 1000);
     const hit = episodes.filter((episode) => overlaps(spanOf(episode), outage));
     const last = hit.at(-1);
     if (last === undefined)
       return outageMs > QUIET_OUTAGE_MS_MAX
-        ? [`OUTAGE: no acknowledgement for ${outageMs} ms, though nothing had happened`]
+        ? [`OUTAGE: no acknowledgement for ${outageMs} ms at ${seconds} s, though nothing had happened`]
         : [];
     // There is no other bound than that of being back, which the episode has.
     if (mode === 'active-standby') return [];
