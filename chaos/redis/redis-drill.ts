@@ -224,6 +224,7 @@ export class RedisDrill {
     for (const node of nodes.nodes) node.spawn();
     const unready = await untilNone(() => nodes.unready(), performance.now() + SETTLE_MS);
     if (typeof unready !== 'number') complain(`NOT READY: ${unready.join(', ')} at the end`);
+    outages.stop();
     await this.#stopProducers();
     const undrained = await untilNone(() => watch.undrained(), performance.now() + SETTLE_MS);
     if (typeof undrained !== 'number') complain(`NOT DRAINED: ${undrained.join(', ')}`);
@@ -233,7 +234,6 @@ export class RedisDrill {
       clients.handled.update().count >= stored && clients.subscribers.every(({ watch: { count } }) => count >= stored);
     // Not through in time is no error here: the checker says who missed what.
     await until('readers are through', isThrough, SETTLE_MS).catch(() => {});
-    outages.stop();
     return judgeRedis({
       ...{ seed: this.options.seed, mode: this.options.mode, nodes: nodes.nodes, episodes: this.episodes },
       ...{

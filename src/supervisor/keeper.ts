@@ -205,7 +205,8 @@ export class Keeper {
 
   /** Asks every worker that serves a slot. Never rejects. */
   ask(question: Question): Promise<SlotAnswers> {
-    return answersOf(this.#roster.serving, (worker) => worker.ask(question));
+    const { serving, open } = this.#roster;
+    return answersOf(question.about === 'metrics' ? open : serving, (worker) => worker.ask(question));
   }
 
   /** Asks every front. Never rejects. */

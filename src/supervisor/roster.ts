@@ -74,6 +74,10 @@ export class Roster {
   get serving(): readonly WorkerProcess[] {
     return this.slots.flatMap(({ worker }) => (worker?.state === 'serving' ? [worker] : []));
   }
+  /** Those that serve, and those that are about to or stand by. */
+  get open(): readonly WorkerProcess[] {
+    return this.slots.flatMap((slot) => (slot.worker !== undefined && isOpen(slot) ? [slot.worker] : []));
+  }
   /** Of all slots' workers those that may be working: serving, about to, or draining. */
   get started(): readonly WorkerProcess[] {
     return this.slots.flatMap(({ worker }) => (worker?.isStarted === true ? [worker] : []));

@@ -5,7 +5,7 @@
 import { Socket as DatagramSocket } from 'node:dgram';
 import { Socket } from 'node:net';
 import type { Health } from '../core/contracts/health.ts';
-import type { Logger } from '../core/contracts/telemetry.ts';
+import type { Logger, MetricSample } from '../core/contracts/telemetry.ts';
 import type { WorkerRuntime, WorkerSlot } from '../core/contracts/worker.ts';
 import { asTandemError, TandemError } from '../core/errors.ts';
 import { type Question, type ToKeeper, type ToWorker, type WorkerAnswer, workerErrorOf } from './ipc.ts';
@@ -22,6 +22,8 @@ export interface WorkerBuilder {
    * last said; `pausedConsumers` must deliver nothing until resumed.
    */
   serve(nodeTerm: number, health: () => Health, pausedConsumers: readonly string[]): Promise<WorkerRuntime>;
+  /** Of what is open before it serves. */
+  metrics(): MetricSample[];
 }
 
 type Link = { send(message: ToKeeper): void };
@@ -122,6 +124,7 @@ class Worker {
 
   async #answer(question: Question): Promise<WorkerAnswer> {
     try {
+      if (question.about === 'metrics' && this.#runtime === undefined) return { result: this.#builder.metrics() };
       const runtime = await this.#building;
       if (runtime === undefined) throw new TandemError('TANDEM_WORKER_LOST', { detail: 'it does not serve yet' });
       return { result: question.about === 'metrics' ? runtime.metrics() : await runtime.admin(question.request) };

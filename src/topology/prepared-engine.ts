@@ -1,6 +1,6 @@
 /** The steps in which a worker opens its engine. */
 import type { Engine } from '../core/contracts/engine.ts';
-import type { Logger, MetricSource } from '../core/contracts/telemetry.ts';
+import type { Logger, MetricSample, MetricSource } from '../core/contracts/telemetry.ts';
 import type { WorkerSlot } from '../core/contracts/worker.ts';
 
 /** What a worker has of the store before it has a slot: no right to anything. */
@@ -14,6 +14,8 @@ export interface PreparedEngine {
 export interface RecoveredEngine {
   /** All slots are recovered, and the node is active under this term. Once. */
   open(nodeTerm: number): Promise<OpenedEngine>;
+  /** Of what works without that right. */
+  metrics?(): MetricSample[];
 }
 
 /** An engine may count. */

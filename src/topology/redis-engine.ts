@@ -6,11 +6,12 @@ import type { RedisEngineConfig, TandemConfig } from '../config/tandem-config.ts
 import type { EngineCapabilities } from '../core/contracts/engine.ts';
 import type { Logger } from '../core/contracts/telemetry.ts';
 import type { WorkerSlot } from '../core/contracts/worker.ts';
-import type { TandemError } from '../core/errors.ts';
-import { systemClock } from '../core/ports/clock.ts';
+import { asTandemError, type TandemError } from '../core/errors.ts';
+import { delay, systemClock } from '../core/ports/clock.ts';
 import { systemRandom } from '../core/ports/random.ts';
 import type { OpenedEngine, PreparedEngine, RecoveredEngine } from './prepared-engine.ts';
 
+const CLAIM_AGAIN_MS = 50;
 /** Of one that stands behind a spool. */
 const CAPABILITIES: EngineCapabilities = {
   ...{ isDurable: true, isShared: true, provesDeath: false, reopens: true },
@@ -72,7 +73,10 @@ async function prepareSpool(
       };
       // A standby forwards what it has left, so it does not wait until it serves; elsewhere the slots begin together.
       const opened = config.cluster.mode === 'active-standby' ? await openSpool() : undefined;
-      return { open: async (nodeTerm) => claimed(config, opened ?? (await openSpool()), nodeTerm) };
+      return {
+        open: async (nodeTerm) => claimed(config, opened ?? (await openSpool()), nodeTerm),
+        metrics: () => opened?.metrics?.() ?? [],
+      };
     },
     async warmUp(signal) {
       const { warmUp } = await import('../engines/embedded/warm-up.ts');
@@ -84,11 +88,20 @@ async function prepareSpool(
 /** Where one node is active at a time, what its workers write under its term is fenced by the store. */
 async function claimed({ cluster }: TandemConfig, engine: OpenedEngine, nodeTerm: number): Promise<OpenedEngine> {
   if (cluster.mode !== 'active-standby') return engine;
-  try {
-    await engine.claim(nodeTerm);
-    return engine;
-  } catch (error) {
-    await engine.close();
-    throw error;
+  // A worker that ends because the server is away for a moment comes back later than one that waits for it.
+  const untilMs = systemClock.monotonicMs() + cluster.ttlMs;
+  for (;;) {
+    try {
+      await engine.claim(nodeTerm);
+      return engine;
+    } catch (thrown) {
+      const error = asTandemError(thrown);
+      if (error.code === 'TANDEM_STORE_UNREACHABLE' && systemClock.monotonicMs() < untilMs) {
+        await delay(systemClock, CLAIM_AGAIN_MS);
+        continue;
+      }
+      await engine.close();
+      throw error;
+    }
   }
 }

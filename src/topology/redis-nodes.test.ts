@@ -98,6 +98,7 @@ test('active-standby: a node takes over when the lease has ended, and a dead one
   assert.deepEqual((await stored(b)).sort(), ['1', '3']);
   const again = new TestNode(t, a.node.folder, a.config);
   await again.event('node_ready');
+  await until('what it stands by with is told', async () => (await spooled(a)) === 0);
   await until('a’s is there', async () => (await stored(b)).length === 3);
   assert.deepEqual((await stored(b)).sort(), ['1', '2', '3']);
   assert.deepEqual([await isActive(a), await isActive(b)], [false, true]);
@@ -157,6 +158,13 @@ test('active-active: every node serves, partitions of a consumer are shared out,
   await killAll(a);
   await until('b has all', async () => (await partitionsOf(b)) === 4);
 });
+
+/** What the node's spools hold that is not confirmed, as it says; undefined: it does not say. */
+async function spooled({ admin }: RedisNode): Promise<number | undefined> {
+  const metrics = await (await fetch(`${admin}/metrics`)).text();
+  const values = [...metrics.matchAll(/^tandem_spool_records\{.*\} (\d+)$/gm)].map(([, value]) => Number(value));
+  return values.length === 0 ? undefined : values.reduce((sum, value) => sum + value, 0);
+}
 
 /** How many partitions of its consumer a node works on. */
 async function partitionsOf({ admin }: RedisNode): Promise<number> {

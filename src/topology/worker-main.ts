@@ -5,7 +5,7 @@ import { pathToFileURL } from 'node:url';
 import type { TandemConfig } from '../config/tandem-config.ts';
 import { loadHandler } from '../consumers/targets/handler.ts';
 import type { Health } from '../core/contracts/health.ts';
-import type { Logger } from '../core/contracts/telemetry.ts';
+import type { Logger, MetricSample } from '../core/contracts/telemetry.ts';
 import type { WorkerRuntime, WorkerSlot } from '../core/contracts/worker.ts';
 import { asTandemError, TandemError } from '../core/errors.ts';
 import { runWorker, type WorkerBuilder } from '../supervisor/worker.ts';
@@ -47,6 +47,10 @@ class TandemWorker implements WorkerBuilder {
     this.#taking.abort();
     const logger = createLogger({ level: logLevel(), base: { worker: slot.slot, term: slot.slotTerm } });
     this.#recovered = { slot, recovered: await present(this.#engine).recover(slot, logger), logger };
+  }
+
+  metrics(): MetricSample[] {
+    return this.#recovered?.recovered.metrics?.() ?? [];
   }
 
   async serve(nodeTerm: number, health: () => Health, pausedConsumers: readonly string[]): Promise<WorkerRuntime> {

@@ -100,6 +100,10 @@ class StubBuilder implements WorkerBuilder {
     return Promise.resolve();
   }
 
+  metrics(): [] {
+    return [];
+  }
+
   async serve(_nodeTerm: number, health: () => Health, paused: readonly string[]): Promise<WorkerRuntime> {
     const { slot, slotTerm } = this.#slot as WorkerSlot;
     const { label, buildMs = 0 } = this.#config;
