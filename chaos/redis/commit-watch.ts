@@ -1,5 +1,5 @@
 /**
- * Looks at the committed offsets of the drill's consumer as Redis has them: within one history of a server and one epoch of a partition they only rise.
+ * Looks at the committed offsets of the drill's consumer as Redis has them: within one data set of a server and one epoch of a partition they only rise.
  * One that falls was written by somebody who had lost the partition to another one.
  */
 import type { ServerProcess } from '../../src/core/testing/redis-servers/server-process.ts';
@@ -7,13 +7,15 @@ import { pause } from '../producers/producer.ts';
 import type { RedisSite } from './redis-site.ts';
 
 const LOOK_EVERY_MS = 100;
-const SCRIPT = `return {redis.call('HGET', KEYS[1], 'history') or '', redis.call('HGETALL', KEYS[2])}`;
+/** The name of the data set too: a replica takes over its new master's, which may be older than its own. */
+const SCRIPT = `local replid = string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)')
+return {(redis.call('HGET', KEYS[1], 'history') or '') .. ' ' .. replid, redis.call('HGETALL', KEYS[2])}`;
 const KEYS = ['{tandem}:shard', '{tandem}:commits:data_queue:save'] as const;
 
 export class CommitWatch {
   readonly complaints: string[] = [];
-  /** `server history partition epoch` -> the highest offset. */
-  readonly #highest = new Map<string, number>();
+  /** `server history partition epoch` -> the offset. */
+  readonly #latest = new Map<string, number>();
   looks = 0;
   #isStopping = false;
   readonly #ended: Promise<unknown>;
@@ -42,12 +44,12 @@ export class CommitWatch {
       const [partition, value] = [fields[i], fields[i + 1] as string];
       const [offset = '', epoch = ''] = value.split(' ');
       const key = `${server.address} ${history} ${partition} ${epoch}`;
-      const highest = this.#highest.get(key) ?? 0;
-      if (Number(offset) < highest)
+      const before = this.#latest.get(key) ?? 0;
+      if (Number(offset) < before)
         this.complaints.push(
-          `COMMIT: partition ${partition} went back from ${highest} to ${offset} in epoch ${epoch}, history ${history}`,
+          `COMMIT: at ${server.address} partition ${partition} went back from ${before} to ${offset} in epoch ${epoch}, history ${history}`,
         );
-      this.#highest.set(key, Math.max(highest, Number(offset)));
+      this.#latest.set(key, Number(offset));
     }
   }
 }

@@ -138,7 +138,7 @@ export class RedisDrill {
     const { site: kind, mode, nodes: count, workers, seed, recordsPerSecond } = this.options;
     const hosts = Hosts.create([...nodeNames(count), ...serverHostNames(kind)]);
     this.#hosts = hosts;
-    const site = await RedisSite.start(kind, hosts);
+    const site = await RedisSite.start(kind, hosts, mode === 'active-standby');
     this.#site = site;
     const nodes = await RedisNodes.create({
       ...{ folder: this.folder, hosts, url: site.url, mode, nodes: count, workers },

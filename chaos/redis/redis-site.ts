@@ -18,6 +18,11 @@ const COUNTS: { readonly [kind in SiteKind]: readonly [servers: number, sentinel
 };
 /** What a careful operator has: a process that dies loses nothing, a machine that dies a second. */
 const CONFIG = ['appendonly yes', 'appendfsync everysec'];
+/**
+ * For nodes of which one is active at a time: a master that is parted from its replicas takes no writes after some 2 s, so that its lease is not renewed
+ * there while another one is granted by its successor.
+ */
+const STRICT_CONFIG = ['min-replicas-to-write 1', 'min-replicas-max-lag 1'];
 
 export const serverHostNames = (kind: SiteKind): string[] => {
   const [servers, sentinels] = COUNTS[kind];
@@ -44,9 +49,9 @@ export class RedisSite {
   readonly #hosts: ReadonlyMap<ServerProcess, Host>;
   readonly #paused = new Set<ServerProcess>();
 
-  static async start(kind: SiteKind, hosts: Hosts): Promise<RedisSite> {
+  static async start(kind: SiteKind, hosts: Hosts, isStrict: boolean): Promise<RedisSite> {
     const places = serverHostNames(kind).map((name) => hosts.of(name));
-    return new RedisSite(kind, await startServers(kind, places), places);
+    return new RedisSite(kind, await startServers(kind, places, isStrict), places);
   }
 
   private constructor(kind: SiteKind, started: Started, places: readonly Host[]) {
@@ -152,8 +157,9 @@ async function factsOf(server: ServerProcess): Promise<ServerFacts | undefined> 
   }
 }
 
-async function startServers(kind: SiteKind, hosts: readonly Host[]): Promise<Started> {
-  const options = { hosts, config: CONFIG };
+async function startServers(kind: SiteKind, hosts: readonly Host[], isStrict: boolean): Promise<Started> {
+  const config = isStrict && kind !== 'redis' ? [...CONFIG, ...STRICT_CONFIG] : CONFIG;
+  const options = { hosts, config };
   if (kind === 'redis') {
     const started = await startRedis(undefined, options);
     const isSettled = () => started.server.role();
