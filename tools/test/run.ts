@@ -10,7 +10,7 @@
  */
 import { existsSync, globSync } from 'node:fs';
 import { join } from 'node:path';
-import { Transform, type TransformCallback } from 'node:stream';
+import { Readable, Transform, type TransformCallback } from 'node:stream';
 import { run } from 'node:test';
 import { spec as SpecReporter } from 'node:test/reporters';
 import { gateProblems } from '../../src/engines/conformance/gate.ts';
@@ -20,6 +20,8 @@ const FOLDERS = ['tools', 'src', 'client', 'examples', 'bench', 'chaos'];
 /** Where the cases of the conformance suite are declared, whichever engine runs them. */
 const CONFORMANCE_RUN = join(ROOT, 'src', 'engines', 'conformance', 'run-conformance.ts');
 const CONCURRENCY = 2;
+/** Whole nodes under load, with bounds on the time in which they are back: one file at a time, or they would be judged by each other's load. */
+const ALONE = ['bench', 'chaos'];
 const FILE_TIMEOUT_MS = 14 * 60_000;
 
 const isCi = (process.env['CI'] ?? '') !== '' && process.env['CI'] !== 'false';
@@ -84,16 +86,39 @@ class Notices extends Transform {
   }
 }
 
+const TOTAL = /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) [\d.]+$/;
+
 /** The totals of the whole run ("tests 120"), which come after the last test. */
 const isSummary = ({ type, data }: TestEvent): boolean =>
   type === 'test:diagnostic' && data.nesting === 0 && data.file === undefined && /^tests \d+$/.test(data.message ?? '');
+
+const isTotal = ({ type, data }: TestEvent): boolean =>
+  type === 'test:diagnostic' && data.nesting === 0 && data.file === undefined && TOTAL.test(data.message ?? '');
+
+/** Of all files, as if it were one run: one summary, at the end. */
+async function* eventsOf(): AsyncGenerator<TestEvent> {
+  const totals = new Map<string, number>();
+  const isAlone = (path: string): boolean => ALONE.includes(path.split('/')[0] ?? '');
+  for (const [some, concurrency] of [
+    [files.filter((path) => !isAlone(path)), CONCURRENCY],
+    [files.filter(isAlone), 1],
+  ] as const) {
+    if (some.length === 0) continue;
+    for await (const event of run({ files: [...some], cwd: ROOT, concurrency, timeout: FILE_TIMEOUT_MS })) {
+      if (!isTotal(event as TestEvent)) yield event as TestEvent;
+      else {
+        const [name = '', count] = (event as TestEvent).data.message?.split(' ') ?? [];
+        totals.set(name, (totals.get(name) ?? 0) + Number(count));
+      }
+    }
+  }
+  for (const [name, count] of totals)
+    yield { type: 'test:diagnostic', data: { nesting: 0, message: `${name} ${count}` } };
+}
 
 if (files.length === 0) {
   process.stderr.write(`no test file's path contains ${parts.join(' or ')}\n`);
   process.exitCode = 2;
 } else {
-  run({ files, cwd: ROOT, concurrency: CONCURRENCY, timeout: FILE_TIMEOUT_MS })
-    .compose(new Notices())
-    .compose(new SpecReporter())
-    .pipe(process.stdout);
+  Readable.from(eventsOf()).pipe(new Notices()).pipe(new SpecReporter()).pipe(process.stdout);
 }
