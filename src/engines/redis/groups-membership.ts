@@ -210,7 +210,7 @@ export class RedisMembership implements Membership {
     this.#deadlineMs = Math.max(this.#deadlineMs, sentMs + sessionMs * (1 - MARGIN_PART));
     this.#deadlineTimer?.cancel();
     if (this.#leaving !== undefined) return;
-    this.#deadlineTimer = clock.after(this.#deadlineMs - clock.monotonicMs(), () => this.#lose());
+    this.#deadlineTimer = clock.after(Math.max(0, this.#deadlineMs - clock.monotonicMs()), () => this.#lose());
   }
 
   /** It has nothing any more, as far as it knows. What it has after all it learns from the next answer. */
