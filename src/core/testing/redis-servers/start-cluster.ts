@@ -34,6 +34,9 @@ export interface StartedCluster {
 
 const SLOTS = 16_384;
 
+/** A busy machine makes nodes suspect each other for a while. */
+const SETTLED_WITHIN_MS = 60_000;
+
 /** Ready for a failover when it resolves, which takes Redis 2 s. With a test it ends with it; without one call `stop`. */
 export async function startCluster(test?: TestScope, options: ClusterOptions = {}): Promise<StartedCluster> {
   const { masters = 3, replicasPerMaster = 1, nodeTimeoutMs = 1000 } = options;
@@ -128,7 +131,7 @@ class RunningCluster implements StartedCluster {
     return owner;
   }
 
-  async settled(replicas = 0, boundMs?: number): Promise<void> {
+  async settled(replicas = 0, boundMs = SETTLED_WITHIN_MS): Promise<void> {
     const isWell = async (): Promise<boolean> => {
       const states = await Promise.all(this.#running().map((server) => server.info('replication', 'role')));
       const wells = await Promise.all(this.#running().map((server) => server.call('CLUSTER', 'INFO')));
