@@ -1,6 +1,7 @@
 /**
  * Room in the spool: stands before every append to a partition of this process and holds the bytes of all partitions below the bound. What has been
- * admitted since the bytes were last measured counts as it came; so the bound may be exceeded by what is in hand then.
+ * admitted and is not settled counts besides what was measured, so that nothing is forgotten that is on its way to the log; for a moment it may count
+ * twice.
  *
  * Appends that wait are admitted in the order in which they came, all partitions together: none overtakes another.
  */
@@ -36,6 +37,7 @@ export class SpoolRoom {
   refusedBatches = 0;
   readonly #options: SpoolRoomOptions;
   #bytes = 0;
+  #inHandBytes = 0;
   #measuredMs = Number.NEGATIVE_INFINITY;
   #waiting: WaitingAppend[] = [];
   #isRefusing: boolean;
@@ -62,20 +64,20 @@ export class SpoolRoom {
   /** As Admission. Errors: TANDEM_SPOOL_FULL. */
   admit({ set }: AppendBatch, append: () => Promise<AppendResult>): Promise<AppendResult> {
     const bytes = set.data.length + set.count * 4 + BATCH_OVERHEAD_BYTES;
-    if (this.#waiting.length === 0 && this.#takes(bytes)) return append();
+    if (this.#waiting.length === 0 && this.#takes(bytes)) return this.#run(bytes, append);
     if (this.#isRefusing) return Promise.reject(this.#refusal());
     return new Promise((resolve, reject) => this.#waiting.push({ bytes, append, resolve, reject }));
   }
 
   /** Space may have become free. */
   measure(): void {
-    this.#bytes = this.#options.local.ownBytes;
+    this.#bytes = this.#options.local.ownBytes + this.#inHandBytes;
     this.#measuredMs = this.#options.clock.monotonicMs();
     if (this.#missingBytes > 0 && this.#fits(this.#missingBytes)) this.#missingBytes = 0;
     for (let next = this.#waiting[0]; next !== undefined && this.#fits(next.bytes); next = this.#waiting[0]) {
       this.#waiting.shift();
       this.#bytes += next.bytes;
-      next.resolve(next.append());
+      next.resolve(this.#run(next.bytes, next.append));
     }
     this.#missingBytes = this.#waiting[0]?.bytes ?? this.#missingBytes;
   }
@@ -90,6 +92,16 @@ export class SpoolRoom {
   windowMs(windowMs: number, windowMinMs: number): number {
     const part = (this.#bytes / this.#options.bytesMax - SHRINKS_FROM) / (SHORTEST_FROM - SHRINKS_FROM);
     return windowMs - (windowMs - windowMinMs) * Math.min(1, Math.max(0, part));
+  }
+
+  #run(bytes: number, append: () => Promise<AppendResult>): Promise<AppendResult> {
+    this.#inHandBytes += bytes;
+    const settled = (): void => {
+      this.#inHandBytes -= bytes;
+    };
+    const result = append();
+    result.then(settled, settled);
+    return result;
   }
 
   #takes(bytes: number): boolean {
