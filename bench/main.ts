@@ -1,7 +1,7 @@
 /**
  * `npm run bench [-- name ...]`: runs the benches (all by default), prints a table and writes bench/results/latest.json.
  * `--rounds 200/100`: of `redis-failover`, so many failovers of Sentinel and of Cluster; `--ack stored`: its node without a spool.
- * Nothing is judged by wall-clock in the tests; here bounds are only reported, and `--strict` makes a missed one an error.
+ * Nodes are those of the published package, built first. Nothing is judged by wall-clock in the tests; here bounds are only reported, and `--strict` makes a missed one an error.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, totalmem } from 'node:os';
@@ -12,6 +12,7 @@ import { failoverBench } from './failover.bench.ts';
 import { fanoutBench } from './fanout.bench.ts';
 import { idleBench } from './idle.bench.ts';
 import { ingestBench } from './ingest.bench.ts';
+import { publishedLauncher } from './load/published.ts';
 import { type Bench, type Measure, tableOf } from './measure.ts';
 import { redisBench } from './redis.bench.ts';
 import { redisFailoverBench } from './redis-failover.bench.ts';
@@ -54,6 +55,7 @@ if (unknown.length > 0) {
 }
 
 const loadBefore = loadavg();
+process.env['TANDEM_LAUNCHER'] ??= publishedLauncher();
 const measures: Measure[] = [];
 for (const name of names.length > 0 ? names : Object.keys(BENCHES)) {
   measures.push(...(await (BENCHES[name] as Bench)((text) => console.error(`[${name}] ${text}`), options)));

@@ -9,7 +9,9 @@ import { type ServerHost, THIS_HOST } from '../src/core/testing/redis-servers/se
 import { until } from '../src/core/testing/until.ts';
 import { childPids, isAlive, type ProcessId, processId, signal } from './processes.ts';
 
-const LAUNCHER = fileURLToPath(new URL('../bin/tandem.js', import.meta.url));
+/** This checkout's sources, unless the environment names another (`npm run bench`: what is published). */
+const launcher = (): string =>
+  process.env['TANDEM_LAUNCHER'] ?? fileURLToPath(new URL('../bin/tandem.js', import.meta.url));
 const START_TIMEOUT_MS = 30_000;
 
 export interface DataPorts {
@@ -112,7 +114,7 @@ export class NodeUnderTest {
     if (running !== undefined && this.isRunning) return running;
     const output = openSync(this.#outputPath, 'a');
     const config = join(this.folder, this.#parts.configFile);
-    const tandem = [process.execPath, LAUNCHER, 'up', '--config', config, '--name', this.name];
+    const tandem = [process.execPath, launcher(), 'up', '--config', config, '--name', this.name];
     const [command, ...args] = [...this.host.launcher, ...tandem] as [string, ...string[]];
     const keeper = spawn(command, args, { stdio: ['ignore', output, output] });
     closeSync(output);

@@ -3,7 +3,7 @@
  * acknowledged. A command must not wait for a server that is not there: it fails when no address has answered at first, and when none has for
  * OUTAGE_MS later.
  */
-import { connect, type TandemClient, TandemClientError } from 'tandem-client';
+import type { TandemClient, TandemClientError } from 'tandem-client';
 import { TandemError } from '../core/errors.ts';
 import { refusalOf, type ServerOptions, urlsOf } from './server.ts';
 
@@ -23,6 +23,8 @@ export async function withClient<T>(
   { producer, inFlightMax }: ClientUse,
   run: (client: TandemClient) => Promise<T>,
 ): Promise<T> {
+  // Here: it is half of what a command has in memory, and a node begins as one.
+  const { connect, TandemClientError } = await import('tandem-client');
   const addresses = urlsOf(server).map(webSocketUrl);
   const startedMs = performance.now();
   const patienceMs = addresses.length > 1 ? FIRST_ANSWER_MS : 0;
@@ -48,7 +50,8 @@ export async function withClient<T>(
     if (failure !== undefined) throw failure;
     return result;
   } catch (thrown) {
-    throw errorOf(failure ?? thrown);
+    const error = failure ?? thrown;
+    throw error instanceof TandemClientError ? errorOf(error) : error;
   } finally {
     await client.close({ flush: false });
   }
@@ -60,9 +63,7 @@ function webSocketUrl(url: string): string {
 }
 
 /** What only the client says has no code of the server's. */
-function errorOf(thrown: unknown): unknown {
-  if (!(thrown instanceof TandemClientError)) return thrown;
-  const { code, message, data } = thrown;
+function errorOf({ code, message, data }: TandemClientError): TandemError {
   switch (code) {
     case 'TANDEM_CLIENT_INVALID':
       return new TandemError('TANDEM_CONFIG_INVALID', { detail: message });

@@ -1,6 +1,5 @@
 /** `tandem lb haproxy|nginx`: prints a configuration for a load balancer before the nodes. */
 import type { Command } from 'commander';
-import { loadConfig } from '../config/load.ts';
 import { TandemError } from '../core/errors.ts';
 import { planBalancer } from './load-balancer/balancer-plan.ts';
 import { haproxyConfig } from './load-balancer/haproxy.ts';
@@ -34,7 +33,11 @@ export function addLb(program: Command): void {
       .action(action(async (options: LbOptions) => print(balancer, options)));
 }
 
-function print(balancer: keyof typeof WRITERS, { config = [], nodes, bind, offset, json }: LbOptions): void {
+async function print(
+  balancer: keyof typeof WRITERS,
+  { config = [], nodes, bind, offset, json }: LbOptions,
+): Promise<void> {
+  const { loadConfig } = await import('../config/load.ts');
   const files = config.length === 0 ? [undefined] : config;
   const configs = files.map((configPath) => loadConfig({ configPath }));
   const plan = planBalancer(configs, {

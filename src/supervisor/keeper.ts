@@ -128,7 +128,7 @@ export class Keeper {
    */
   async activate(nodeTerm: number, right: SlotsRight): Promise<void> {
     const roster = this.#roster;
-    // At the same time: a slot takes longer to recover than an address to be bound.
+    // At the same time.
     this.openSlots(right);
     roster.serve(nodeTerm);
     const serving = this.#unlessStartFails(
@@ -269,6 +269,8 @@ export class Keeper {
   /** Whoever was active before may have left its addresses a moment ago. */
   async #bindPatiently(): Promise<void> {
     const deadlineMs = nowMs() + BIND_PATIENCE_MS;
+    // Workers first: they have more to do.
+    await new Promise((resolve) => setImmediate(resolve));
     for (;;) {
       try {
         return await this.bind();

@@ -59,3 +59,10 @@ export const WAITING_CONNECTIONS_MAX = 4096;
 export const ANSWER_TIMEOUT_MS = 2000;
 /** And to a command, which may have to wait for handlers. Below the 5 minutes after which HTTP clients commonly give up. */
 export const COMMAND_TIMEOUT_MS = 240_000;
+/** After the slots begin to serve: until then the machine is for the clients that come back. */
+export const SPARE_DELAY_MS = 500;
+/**
+ * V8's default lets garbage of short life take some 30 MB more in each process, which brings no throughput here, and which the kernel has to take
+ * back when a node dies before another can go on.
+ */
+export const YOUNG_GENERATION_MB = 4;

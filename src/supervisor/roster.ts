@@ -8,7 +8,7 @@
  */
 import type { LogFields } from '../core/contracts/telemetry.ts';
 import { TandemError } from '../core/errors.ts';
-import { REWARM_DELAY_MS } from './plan.ts';
+import { REWARM_DELAY_MS, SPARE_DELAY_MS } from './plan.ts';
 import { RestartBudget } from './restart-budget.ts';
 import type { RosterOptions, SlotsRight } from './roster-options.ts';
 import { type Generation, WorkerProcess } from './worker-process.ts';
@@ -51,6 +51,7 @@ export class Roster {
   #isBarrierPassed = false;
   #isEnding = false;
   #forkNotBeforeMs = 0;
+  #spareNotBeforeMs = 0;
   #timer: NodeJS.Timeout | undefined;
   #waiters: Waiter[] = [];
 
@@ -216,16 +217,20 @@ export class Roster {
       if (worker !== undefined) this.#grant(slot, worker, right as SlotsRight);
     }
     const left = this.slots.filter(({ worker }) => worker === undefined);
-    // Loading takes a core for a while: the spare is forked when no slot waits for one or opens.
+    // Loading takes a core for a while: the spare is forked when no slot waits for one or opens, and clients have come back.
     const isSettled = this.slots.every(({ worker }) => worker?.hadServed === true);
     const promising = [...this.#pool].filter((spare) => spare.isPromising(nowMs)).length;
-    const hasSpare = !this.#options.isOfFronts && this.#isBarrierPassed && isSettled;
+    const isCalm = this.#isBarrierPassed && isSettled && this.#spareNotBeforeMs <= nowMs;
+    const hasSpare = !this.#options.isOfFronts && isCalm;
     const missing = left.length + (hasSpare ? 1 : 0) - promising;
     // After a failed load one at a time, until one has loaded; those that had loaded before do not count.
     const isLoading = [...this.#pool].some(({ state }) => state === 'loading');
     const forks = this.#hasLoadFailed ? Math.min(missing, isLoading ? 0 : 1) : missing;
     if (this.#forkNotBeforeMs <= nowMs) for (let i = 0; i < forks; i++) this.#fork(this.#generation, this.#pool);
-    this.#wakeAt([this.#forkNotBeforeMs, ...left.map(({ vacantUntilMs }) => vacantUntilMs)], nowMs);
+    this.#wakeAt(
+      [this.#forkNotBeforeMs, this.#spareNotBeforeMs, ...left.map(({ vacantUntilMs }) => vacantUntilMs)],
+      nowMs,
+    );
     this.#changed();
   }
 
@@ -292,6 +297,7 @@ export class Roster {
   #passBarrier(): void {
     const nodeTerm = this.#nodeTerm;
     if (nodeTerm === undefined || (!this.#isBarrierPassed && !this.slots.every(isOpen))) return;
+    if (!this.#isBarrierPassed) this.#spareNotBeforeMs = this.#options.nowMs() + SPARE_DELAY_MS;
     this.#isBarrierPassed = true;
     const { events } = this.#options;
     // Once: a worker that is being built is still `recovered` when the next one recovers.

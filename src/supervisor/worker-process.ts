@@ -21,6 +21,7 @@ import {
   LOADING_SILENCE_FACTOR,
   OPENING_SILENCE_FACTOR,
   SUSPECT_MS,
+  YOUNG_GENERATION_MB,
 } from './plan.ts';
 
 export type WorkerState = 'loading' | 'loaded' | 'opening' | 'recovered' | 'serving' | 'draining' | 'exited';
@@ -62,6 +63,12 @@ interface PendingQuestion {
   readonly timer: NodeJS.Timeout;
 }
 
+/** Unless the user has chosen. */
+function youngGeneration(): string[] {
+  const flags = [...process.execArgv, process.env['NODE_OPTIONS'] ?? ''].join(' ').replaceAll('_', '-');
+  return flags.includes('--max-semi-space-size') ? [] : [`--max-semi-space-size=${YOUNG_GENERATION_MB}`];
+}
+
 export class WorkerProcess implements Heart, ConnectionTaker {
   state: WorkerState = 'loading';
   slot: WorkerSlot | undefined;
@@ -96,7 +103,7 @@ export class WorkerProcess implements Heart, ConnectionTaker {
     this.#options = options;
     this.generation = options.generation;
     this.lastBeatMs = options.nowMs();
-    const execArgv = process.execArgv.filter((flag) => !flag.startsWith('--inspect'));
+    const execArgv = [...process.execArgv.filter((flag) => !flag.startsWith('--inspect')), ...youngGeneration()];
     const child = fork(options.entry, [], { serialization: 'advanced', execPath: process.execPath, execArgv });
     this.#child = child;
     child.on('message', (message) => this.#receive(message as ToKeeper));

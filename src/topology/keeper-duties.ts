@@ -6,6 +6,9 @@ import { delay, systemClock } from '../core/ports/clock.ts';
 import type { Keeper } from '../supervisor/keeper.ts';
 import type { NodeStore } from './node-store.ts';
 
+/** Blocking work goes on for no longer than this and one step more. */
+const BREATH_MS = 20;
+
 export interface KeeperDutiesOptions {
   readonly keeper: Keeper;
   readonly store: NodeStore;
@@ -17,8 +20,11 @@ export interface KeeperDutiesOptions {
   readonly beforeServing: () => Promise<void>;
 }
 
+const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
 export class KeeperDuties implements NodeDuties {
   readonly #options: KeeperDutiesOptions;
+  #breathedMs = 0;
 
   constructor(options: KeeperDutiesOptions) {
     this.#options = options;
@@ -29,14 +35,16 @@ export class KeeperDuties implements NodeDuties {
     const right = grant();
     if (right === undefined) throw new TandemError('TANDEM_TERM_FENCED', { detail: 'the lease is lost' });
     store.noteGrant(right);
-    // Nobody need wait until they are gone: what they can still do, the claim refuses; what they still hold, the next step waits for.
-    const ended = store.endDead();
-    ended.catch(() => {});
+    this.#breathedMs = systemClock.monotonicMs();
     await store.claim(term);
     await beforeServing();
     if (grant() !== right) throw new TandemError('TANDEM_TERM_FENCED', { detail: 'the lease is lost' });
     keeper.start();
-    await keeper.activate(term, { issueTerm: () => this.#issueTerm(right) });
+    const active = keeper.activate(term, { issueTerm: () => this.#issueTerm(right) });
+    // Nobody need wait until they are gone: what they can still do, the claim refuses; what they still hold, the slots wait for.
+    const ended = nextTurn().then(() => store.endDead());
+    ended.catch(() => {});
+    await active;
     await this.#cutUnless(ended);
   }
 
@@ -46,9 +54,8 @@ export class KeeperDuties implements NodeDuties {
     if (store.ownsSlots) keeper.openSlots({ issueTerm: () => store.issueSlotTerm(undefined) });
   }
 
-  /** A turn of the event loop between durable steps: on a slow disk they must not keep the keeper from saying that it lives. */
   async #issueTerm(right: LeaseGrant): Promise<number> {
-    await new Promise((resolve) => setImmediate(resolve));
+    await this.#breathe();
     try {
       return await this.#options.store.issueSlotTerm(right);
     } catch (thrown) {
@@ -56,6 +63,14 @@ export class KeeperDuties implements NodeDuties {
       if (error.code === 'TANDEM_TERM_FENCED') this.#options.onFenced(error.message);
       throw error;
     }
+  }
+
+  /** On a slow disk durable steps, one after the other, must not keep the keeper from saying that it lives. */
+  async #breathe(): Promise<void> {
+    const nowMs = systemClock.monotonicMs();
+    if (nowMs - this.#breathedMs < BREATH_MS) return;
+    await nextTurn();
+    this.#breathedMs = systemClock.monotonicMs();
   }
 
   /** What a dead node has left must not outlive the takeover. */
