@@ -21,7 +21,7 @@ import { Hosts, noNamespaces } from './hosts.ts';
 import { NodeWatch } from './node-watch.ts';
 import { runOutage } from './outage.ts';
 import { startRedisClients } from './redis-clients.ts';
-import { type RedisEpisode, runRedisEpisode, untilNone } from './redis-episode.ts';
+import { REPEATED_PER_MS, type RedisEpisode, runRedisEpisode, untilNone } from './redis-episode.ts';
 import { type FaultNeed, REDIS_FAULT_KINDS, type RedisFaultName, type RedisWorld } from './redis-fault.ts';
 import { nodeNames, type RedisMode, RedisNodes } from './redis-nodes.ts';
 import { RedisSite, type SiteKind, serverHostNames } from './redis-site.ts';
@@ -226,14 +226,18 @@ export class RedisDrill {
     if (typeof unready !== 'number') complain(`NOT READY: ${unready.join(', ')} at the end`);
     outages.stop();
     await this.#stopProducers();
-    const undrained = await untilNone(() => watch.undrained(), performance.now() + SETTLE_MS);
+    const undrained = await untilNone(
+      () => watch.undrained(),
+      performance.now() + SETTLE_MS + clients.acked / REPEATED_PER_MS,
+    );
     if (typeof undrained !== 'number') complain(`NOT DRAINED: ${undrained.join(', ')}`);
     const log = await this.#readLog();
     const stored = [...log.values()].reduce((sum, { length }) => sum + length, 0);
+    const repeatMs = stored / REPEATED_PER_MS;
     const isThrough = (): boolean =>
       clients.handled.update().count >= stored && clients.subscribers.every(({ watch: { count } }) => count >= stored);
     // Not through in time is no error here: the checker says who missed what.
-    await until('readers are through', isThrough, SETTLE_MS).catch(() => {});
+    await until('readers are through', isThrough, SETTLE_MS + repeatMs).catch(() => {});
     return judgeRedis({
       ...{ seed: this.options.seed, mode: this.options.mode, nodes: nodes.nodes, episodes: this.episodes },
       ...{

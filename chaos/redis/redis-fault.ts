@@ -1,7 +1,8 @@
 /**
  * The faults of a drill over Redis, and what is expected after each. Bounds say "it comes back by itself" on a busy machine of two cores.
  *
- * `backWithinMs`: so long after the end of the fault every client is served, and what was acknowledged has reached subscribers and handlers.
+ * `backWithinMs`: so long after the end of the fault every client is served, and what was acknowledged has reached subscribers and handlers; longer
+ * where the store has lost so much that it must be sent and read again.
  * `ackPauseMs`: nobody is acknowledged anything for no longer than this while the fault is on, where all nodes serve: Redis is behind the spools, so its
  * faults stop no acknowledgement; a hung node keeps its clients until they lose patience. Where one node serves at a time, an active that cannot renew
  * its lease has to stop: there `backWithinMs` alone holds.
@@ -35,7 +36,7 @@ const ofNodes = { isOfRedis: false, ackPauseMs: IMPATIENCE_MS };
 const kinds = {
   'kill-master': { ...ofRedis, weight: 4, backWithinMs: 20_000, needs: [] },
   'restart-master': { ...ofRedis, weight: 2, backWithinMs: 20_000, needs: [] },
-  'empty-master': { ...ofRedis, weight: 2, backWithinMs: 30_000, needs: [] },
+  'empty-master': { ...ofRedis, weight: 1, backWithinMs: 30_000, needs: [] },
   'stop-master': { ...ofRedis, weight: 3, backWithinMs: 20_000, needs: [] },
   'kill-replica': { ...ofRedis, weight: 1, backWithinMs: 15_000, needs: ['replicas'] },
   'empty-replica': { ...ofRedis, weight: 1, backWithinMs: 15_000, needs: ['replicas'] },
