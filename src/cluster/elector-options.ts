@@ -18,6 +18,6 @@ export interface ElectorOptions {
   readonly logger: Logger;
   readonly self: Pick<NodeFacts, 'name' | 'holder' | 'adminUrl' | 'version'>;
   readonly timers: ClusterTimers;
-  /** Mode `single`: nobody else is to hold the lease; `start` says so instead of waiting. */
+  /** Nobody else is to hold the lease: `start` says so instead of waiting. Other nodes have leases of their own: they are only looked at. */
   readonly isAlone?: boolean;
 }

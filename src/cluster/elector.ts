@@ -192,7 +192,7 @@ export class Elector {
 
   #observe(peer: PeerView): void {
     const { facts } = peer;
-    if (!this.#book.heard(peer)) return;
+    if (!this.#book.heard(peer) || this.#options.isAlone === true) return;
     if (facts.takeovers.length > 0) this.#tenure.learn(facts.takeovers, this.#options.clock.nowMs());
     if (facts.role === 'active') this.#onPeerActive(facts);
     else if (this.#tenure.sawStandby(facts.holder)) {

@@ -13,7 +13,7 @@ import type { GroupStore } from '../core/contracts/engine.ts';
 import type { ConsumerCommand } from '../core/contracts/worker.ts';
 import { asTandemError, TandemError } from '../core/errors.ts';
 import { type CommandedNode, ConsumerCommands } from './consumer-commands.ts';
-import { ConsumerPauses } from './consumer-pauses.ts';
+import { OwnPauses } from './consumer-pauses.ts';
 
 interface TestedNode {
   readonly bench: Bench;
@@ -73,7 +73,7 @@ async function openNode(t: TestContext): Promise<TestedNode> {
   };
   const commands = new ConsumerCommands(
     node,
-    new ConsumerPauses(
+    new OwnPauses(
       () => [],
       () => {},
     ),
@@ -128,7 +128,7 @@ test('replay: countMax bounds the letters of all workers together', async (t) =>
 
 test('an unknown consumer is not written down; a pause that cannot be written down changes nothing', async () => {
   const saved: string[] = [];
-  const pauses = new ConsumerPauses(
+  const pauses = new OwnPauses(
     () => ['gone'],
     (name) => {
       if (name === 'full') throw new TandemError('TANDEM_DISK_FULL');

@@ -28,6 +28,7 @@ export class ConsumerCommands {
   constructor(node: CommandedNode, pauses: ConsumerPauses) {
     this.#node = node;
     this.#pauses = pauses;
+    pauses.onChange((consumer, isPaused) => this.#obey({ kind: isPaused ? 'pause' : 'resume', consumer }));
   }
 
   /** Of those that are configured. */
@@ -62,9 +63,14 @@ export class ConsumerCommands {
     return run;
   }
 
+  /** It was asked of another node. Who does not obey is told when it begins anew. */
+  #obey(request: Pause): void {
+    void this.#inTurn(() => this.#node.commandAll(request));
+  }
+
   /** A failure to obey leaves what is written down as it is: it holds for the next processes. */
   async #pause(request: Pause): Promise<{ readonly workers: SlotAnswers['answers'] }> {
-    this.#pauses.set(request.consumer, request.kind === 'pause');
+    await this.#pauses.set(request.consumer, request.kind === 'pause');
     const { answers, failures } = await this.#node.commandAll(request);
     // During a reload a worker of the earlier config may not have the consumer.
     const failure = failures.find(({ error }) => error.code !== 'TANDEM_CONSUMER_UNKNOWN');

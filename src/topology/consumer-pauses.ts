@@ -2,7 +2,16 @@
  * Which consumers the operator has paused. It holds until `resume`, whatever happens to workers and nodes: kept with the store, and told to
  * every worker before its consumers begin. Names that the config no longer has stay, and count again when it has them again.
  */
-export class ConsumerPauses {
+export interface ConsumerPauses {
+  readonly names: readonly string[];
+  /** Kept when it resolves. Idempotent. Errors (nothing has changed): those of the store. */
+  set(name: string, isPaused: boolean): Promise<void>;
+  /** Called for each one that was changed elsewhere, after the change. */
+  onChange(listener: (name: string, isPaused: boolean) => void): void;
+}
+
+/** Of a store in which one node at a time can pause. */
+export class OwnPauses implements ConsumerPauses {
   readonly #load: () => readonly string[];
   readonly #save: (name: string, isPaused: boolean) => void;
   #names = new Set<string>();
@@ -22,11 +31,12 @@ export class ConsumerPauses {
     this.#names = new Set(this.#load());
   }
 
-  /** Idempotent. Errors (nothing has changed): what `save` throws. */
-  set(name: string, isPaused: boolean): void {
+  async set(name: string, isPaused: boolean): Promise<void> {
     if (this.#names.has(name) === isPaused) return;
     this.#save(name, isPaused);
     if (isPaused) this.#names.add(name);
     else this.#names.delete(name);
   }
+
+  onChange(): void {}
 }

@@ -53,8 +53,7 @@ export const ENGINES: { readonly [kind in EngineKind]: EngineEntry } = {
   redis: {
     isFolder: false,
     async openNodeStore(config, logger) {
-      // Where all nodes serve, none needs a right that others could take.
-      if (servesAlone(config)) return openEmbeddedNodeStore(config, logger);
+      if (config.cluster.mode === 'single') return openEmbeddedNodeStore(config, logger);
       const { openRedisNodeStore } = await import('./redis-node-store.ts');
       return openRedisNodeStore(config, redisOf(config), logger);
     },

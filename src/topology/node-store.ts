@@ -13,7 +13,7 @@ import { diskProblem } from '../health/store-problems.ts';
 import { NodeLinks } from '../supervisor/node-links.ts';
 import { holderOf, type NodeId, NodeRegistry, nodeOf } from '../supervisor/node-registry.ts';
 import type { ProcessRoll } from '../supervisor/process-roll.ts';
-import { ConsumerPauses } from './consumer-pauses.ts';
+import { type ConsumerPauses, OwnPauses } from './consumer-pauses.ts';
 
 export interface NodeStore {
   /** As a holder of leases. */
@@ -65,7 +65,7 @@ export const openEmbeddedNodeStore: OpenNodeStore = async (config, logger) => {
     const roll = registry.rollOf(self);
     roll.add(process.pid);
     const links = new NodeLinks({ registry, self, heartbeatTimeoutMs: config.cluster.heartbeatTimeoutMs });
-    const pauses = new ConsumerPauses(
+    const pauses = new OwnPauses(
       () => state.pausedConsumers(),
       (consumer, isPaused) => state.setConsumerPaused(consumer, isPaused),
     );
@@ -156,7 +156,7 @@ export const openMemoryNodeStore: OpenNodeStore = async ({ name, limits }) => {
   const { openMemoryEngine } = await import('../engines/memory/memory-engine.ts');
   const { leases } = openMemoryEngine({ clock: systemClock, random: systemRandom, limits, member: 'keeper' });
   const holder = holderOf({ name, incarnation: newIncarnation() });
-  const pauses = new ConsumerPauses(
+  const pauses = new OwnPauses(
     () => [],
     () => {},
   );

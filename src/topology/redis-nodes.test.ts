@@ -159,6 +159,60 @@ test('active-active: every node serves, partitions of a consumer are shared out,
   await until('b has all', async () => (await partitionsOf(b)) === 4);
 });
 
+test('a pause of a consumer holds for all nodes, whichever was told, and for one that begins later; nodes see each other', async (t) => {
+  const redis = await startRedis(t);
+  const folder = makeFolder(t);
+  writeFileSync(`${folder}/handlers.mjs`, 'export default () => {};');
+  const extra = { consumers: { save: { topic: 'data_queue', to: `${folder}/handlers.mjs` } } };
+  const cluster = { mode: 'active-active', ttlMs: 2000, renewMs: 300, marginMs: 300 };
+  const a = await startNode(t, 'a', redis.url, cluster, extra);
+  const b = await startNode(t, 'b', redis.url, cluster, extra);
+  await until('a sees b', async () => (await statusOf(a)).cluster.peers.map(({ facts }) => facts.name).join() === 'b');
+  await tell(a, 'pause');
+  await until('b knows', async () => (await statusOf(b)).pausedConsumers.includes('save'));
+  await until('its worker obeys', () => isPaused(b));
+  const late = await startNode(t, 'c', redis.url, cluster, extra);
+  assert.deepEqual([(await statusOf(late)).pausedConsumers, await isPaused(late)], [['save'], true]);
+  await tell(late, 'resume');
+  await until('a goes on', async () => !(await isPaused(a)) && (await statusOf(a)).pausedConsumers.length === 0);
+  await redis.server.kill();
+  assert.equal(await tell(b, 'pause'), 503);
+  assert.deepEqual((await statusOf(b)).pausedConsumers, []);
+});
+
+test('a pause outlives the active node that was told', async (t) => {
+  const redis = await startRedis(t);
+  const folder = makeFolder(t);
+  writeFileSync(`${folder}/handlers.mjs`, 'export default () => {};');
+  const extra = { consumers: { save: { topic: 'data_queue', to: `${folder}/handlers.mjs` } } };
+  const cluster = { mode: 'active-standby', ttlMs: 2000, renewMs: 300, marginMs: 300 };
+  const a = await startNode(t, 'a', redis.url, cluster, extra);
+  const b = await startNode(t, 'b', redis.url, cluster, extra);
+  assert.equal(await tell(a, 'pause'), 200);
+  await killAll(a);
+  await until('b is active', () => isActive(b));
+  assert.deepEqual([(await statusOf(b)).pausedConsumers, await isPaused(b)], [['save'], true]);
+});
+
+interface NodeStatus {
+  readonly pausedConsumers: readonly string[];
+  readonly cluster: { readonly peers: readonly { readonly facts: { readonly name: string } }[] };
+}
+
+async function statusOf({ admin }: RedisNode): Promise<NodeStatus> {
+  return (await (await fetch(`${admin}/admin/v1/status`)).json()) as NodeStatus;
+}
+
+async function tell({ admin }: RedisNode, command: 'pause' | 'resume'): Promise<number> {
+  return (await fetch(`${admin}/admin/v1/consumers/save/${command}`, { method: 'POST' })).status;
+}
+
+/** As its workers say. */
+async function isPaused({ admin }: RedisNode): Promise<boolean> {
+  const consumers = (await (await fetch(`${admin}/admin/v1/consumers`)).json()) as readonly { state: string }[];
+  return consumers[0]?.state === 'paused';
+}
+
 /** What the node's spools hold that is not confirmed, as it says; undefined: it does not say. */
 async function spooled({ admin }: RedisNode): Promise<number | undefined> {
   const metrics = await (await fetch(`${admin}/metrics`)).text();

@@ -1,5 +1,5 @@
 /**
- * What a keeper has of a Redis store: leases, the other nodes, and the claim of a term. No records. The servers need not be there: what is asked
+ * What a keeper has of a Redis store: leases, the other nodes, pauses of consumers, and the claim of a term. No records. The servers need not be there: what is asked
  * meanwhile is rejected, and messages go through as soon as they are.
  */
 import type { PeerNetwork } from '../../core/contracts/cluster.ts';
@@ -11,6 +11,7 @@ import { parseRedisUrl } from '../../core/redis-url.ts';
 import { openRedisServers } from './connections/open-redis-servers.ts';
 import { DEFAULT_SHARDS } from './engine-settings.ts';
 import { RedisLeases } from './leases.ts';
+import { RedisPauses } from './pauses.ts';
 import { RedisPeers } from './peers.ts';
 import { SeenTerms } from './seen-terms.ts';
 import { Shards, STORE_ID_BYTES } from './shards.ts';
@@ -26,6 +27,7 @@ export interface RedisNodeOptions {
 export interface RedisNode {
   readonly leases: LeaseStore;
   readonly peers: PeerNetwork;
+  readonly pauses: RedisPauses;
   /** As Engine.claim. */
   claim(term: number): Promise<void>;
   close(): Promise<void>;
@@ -45,6 +47,7 @@ export function openRedisNode(options: RedisNodeOptions): RedisNode {
   return {
     leases,
     peers,
+    pauses: new RedisPauses(catalog),
     async claim(term) {
       const made = [random.id(STORE_ID_BYTES), String(DEFAULT_SHARDS[servers.kind])];
       const [, , count] = await catalog.call('open', [catalog.key('catalog')], made);

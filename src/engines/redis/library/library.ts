@@ -1,5 +1,6 @@
 /** The library of Redis functions with which Tandem writes: assembled here, loaded by library-loader.ts. */
 import { BASE_LUA } from './base.lua.ts';
+import { CONSUMERS_LUA } from './consumers.lua.ts';
 import { GROUPS_LUA } from './groups.lua.ts';
 import { LEASES_LUA } from './leases.lua.ts';
 import { PRODUCERS_LUA } from './producers.lua.ts';
@@ -14,7 +15,7 @@ export const LIBRARY_NAME = 'tandem1';
  * Rises with every change of the code. A server that has a lower one, or none, gets this one; one that has a higher one keeps it, so that nodes of two
  * versions do not replace each other's. So functions may get more arguments at their end, and answers more elements, but never others.
  */
-export const LIBRARY_REVISION = 2;
+export const LIBRARY_REVISION = 3;
 
 /** As FUNCTION LOAD takes it. */
 export const LIBRARY_CODE: string = [
@@ -27,4 +28,5 @@ export const LIBRARY_CODE: string = [
   RECORDS_LUA,
   LEASES_LUA,
   GROUPS_LUA,
+  CONSUMERS_LUA,
 ].join('\n');
