@@ -217,6 +217,17 @@ test('a fenced commit under an assignment of ours brings a term that goes', asyn
   assert.equal(termOf(member, 0), before);
 });
 
+test('a commit under a term that this server did not give is refused: it is of one that has been taken for the master meanwhile', async (t) => {
+  const { node, pass } = await start(t, 2);
+  const [a, b] = [node(), node()];
+  const member = await join(a);
+  await pass(300);
+  await assert.rejects(commit(b, 0, termOf(member, 0) + 1), fenced);
+  await commit(a, 0, termOf(member, 0));
+  await member.leave();
+  await commit(b, 0, 2 ** 40);
+});
+
 test('after a failover that lost nothing members go on under their terms', async (t) => {
   const { server, node, pass } = await start(t);
   const changes: string[] = [];

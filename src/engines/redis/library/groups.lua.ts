@@ -22,6 +22,7 @@
  *   by a claim of the store, or let its session end; and then under a new term.
  * - Members count their session themselves, from before they asked, and stop before it ends. So two members never work on a partition, but for what
  *   one that is stopped does after it goes on: its commits are refused.
+ * - A commit is taken from who has the partition, under the term under which it has it; where nobody has it, under that or a higher one.
  * - When members have said all that they have, each has as many partitions as any other, or one more; no more than necessary are moved.
  * - A server that was adopted may have lost what members were told last. Under a new history they say what they have; what nobody says is given away
  *   when every session that began before the adoption has ended.
@@ -339,10 +340,15 @@ end
 local function commit(keys, args)
   local shard, refusal = enter(keys, args)
   if refusal then return refusal end
-  local place = redis.call('HGET', keys[2], 'p:' .. args[4])
+  local facts = redis.call('HMGET', keys[2], 'p:' .. args[4], 'history')
+  local own, state = string.match(facts[1] or '0 f ', '^(%d+) (%l)')
   local claimed = redis.call('HGET', keys[4], args[3] .. '/' .. args[4])
-  refusal = fence(args[2], math.max(shard.claimed, tonumber(claimed or '0'), tonumber(place and string.match(place, '^%d+') or '0')))
+  local valid = math.max(shard.claimed, tonumber(claimed or '0'), tonumber(own))
+  refusal = fence(args[2], valid)
   if refusal then return refusal end
+  -- Given by a server that was the one for a time and is not any more; here somebody else may have the partition.
+  local is_had = facts[2] == shard.history and (state == 'o' or state == 'r')
+  if is_had and tonumber(args[2]) > valid then return {'TERM', text(valid)} end
   redis.call('HSET', keys[3], args[4], args[5] .. ' ' .. args[6])
   return {'OK'}
 end
