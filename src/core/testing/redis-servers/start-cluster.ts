@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { TandemError } from '../../errors.ts';
 import { until } from '../until.ts';
 import { freePorts } from './free-ports.ts';
+import { writesShardIds } from './installed.ts';
 import { ServerGroup, type ServerOptions, type TestScope } from './server-group.ts';
 import type { ServerProcess } from './server-process.ts';
 
@@ -91,14 +92,16 @@ const nodeAt = (index: number, ports: readonly number[], masters: number): Omit<
 
 /** What the nodes would write themselves after they were introduced to each other, which would take them seconds. */
 function nodesFile(own: Node, nodes: readonly Node[], masters: number): string {
+  const hasShards = writesShardIds();
   const lines = nodes.map((node) => {
     const { id, index, host, port, busPort, master } = node;
+    const shard = hasShards ? `,,shard-id=${nodes[master]?.id}` : '';
     const flags = `${node === own ? 'myself,' : ''}${master === index ? 'master' : 'slave'}`;
     const first = Math.floor((index * SLOTS) / masters);
     const last = Math.floor(((index + 1) * SLOTS) / masters) - 1;
     const slots = master === index ? ` ${first}-${last}` : '';
     const masterId = master === index ? '-' : nodes[master]?.id;
-    return `${id} ${host}:${port}@${busPort} ${flags} ${masterId} 0 0 ${master + 1} connected${slots}`;
+    return `${id} ${host}:${port}@${busPort}${shard} ${flags} ${masterId} 0 0 ${master + 1} connected${slots}`;
   });
   return `${lines.join('\n')}\nvars currentEpoch ${masters} lastVoteEpoch 0\n`;
 }
