@@ -1,7 +1,8 @@
 /**
  * `npm run bench [-- name ...]`: runs the benches (all by default), prints a table and writes bench/results/latest.json.
  * `--rounds 200/100`: of `redis-failover`, so many failovers of Sentinel and of Cluster; `--ack stored`: its node without a spool.
- * Nodes are those of the published package, built first. Nothing is judged by wall-clock in the tests; here bounds are only reported, and `--strict` makes a missed one an error.
+ * Nodes are those of the published package, which is built first. Nothing is judged by wall-clock in the tests; here bounds are only reported, and
+ * `--strict` makes a missed one an error.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, totalmem } from 'node:os';
