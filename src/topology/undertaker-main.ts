@@ -50,6 +50,8 @@ async function bury(): Promise<void> {
   try {
     const pids = await new NodeRegistry(task.dataFolder).rollOf(task.self).endAll();
     await node.leases.release(grant);
+    // Or the others would find out when they next ask for the lease.
+    await node.peers.sayGone(grant.holder).catch(() => {});
     logger.warn('lease_of_dead_keeper_ended', { holder: grant.holder, term: grant.term, pids });
   } catch (error) {
     logger.error('lease_of_dead_keeper_not_ended', { holder: grant.holder, problem: asTandemError(error).message });

@@ -88,6 +88,14 @@ test('a peer that is silent for its time is lost, one that says good-bye at once
   assert.equal(a.events.at(-1), 'changed b/1 1', 'it is back');
 });
 
+test('a peer that is dead is lost when somebody else says so', async (t) => {
+  const { server, node, pair } = await start(t);
+  const [a, b] = await pair();
+  await node('b/1-undertaker').peers.sayGone('b/1');
+  await server.idle();
+  assert.deepEqual([a.events, holders(a), holders(b)], [['changed b/1 1', 'lost b/1 1'], [], ['a/1']]);
+});
+
 test('whoever does not hear itself loses nobody', async (t) => {
   const { pair, pass, server } = await start(t);
   const [a, b] = await pair();

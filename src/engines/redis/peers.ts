@@ -122,6 +122,11 @@ export class RedisPeers implements PeerNetwork {
     return Promise.reject(lost(`${name} may run on another machine: it cannot be ended from here`));
   }
 
+  /** For a node that is dead and cannot say it itself. Errors: those of the store. */
+  sayGone(holder: string): Promise<void> {
+    return this.#send({ kind: 'bye', from: holder });
+  }
+
   /** Says good-bye, within bounds. Never rejects. Idempotent. */
   close(): Promise<void> {
     this.#closing ??= this.#close();

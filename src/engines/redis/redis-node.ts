@@ -2,7 +2,6 @@
  * What a keeper has of a Redis store: leases, the other nodes, pauses of consumers, and the claim of a term. No records. The servers need not be there: what is asked
  * meanwhile is rejected, and messages go through as soon as they are.
  */
-import type { PeerNetwork } from '../../core/contracts/cluster.ts';
 import type { LeaseStore } from '../../core/contracts/engine.ts';
 import type { Logger } from '../../core/contracts/telemetry.ts';
 import { systemClock } from '../../core/ports/clock.ts';
@@ -26,7 +25,7 @@ export interface RedisNodeOptions {
 
 export interface RedisNode {
   readonly leases: LeaseStore;
-  readonly peers: PeerNetwork;
+  readonly peers: RedisPeers;
   readonly pauses: RedisPauses;
   /** As Engine.claim. */
   claim(term: number): Promise<void>;
