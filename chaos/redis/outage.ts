@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import type { NodeUnderTest } from '../node-under-test.ts';
 import { pause } from '../producers/producer.ts';
 import { type NodeWatch, residentBytes } from './node-watch.ts';
-import { untilNone } from './redis-episode.ts';
+import { REPEATED_PER_MS, untilNone } from './redis-episode.ts';
 import type { RedisWorld } from './redis-fault.ts';
 
 const SAMPLE_EVERY_MS = 2000;
@@ -64,7 +64,9 @@ export async function runOutage(
   const backMs = performance.now();
   const drained = await untilCaughtUp(watch, backMs + minutes * DRAIN_MS_PER_MINUTE + 60_000);
   const breaches = typeof drained === 'number' ? [] : [`NOT DRAINED: ${drained.join(', ')} after the outage`];
-  const served = await clients.served(performance.now(), performance.now() + 30_000);
+  // Only now readers get what was acknowledged meanwhile.
+  const readMs = spooledRecords / REPEATED_PER_MS;
+  const served = await clients.served(performance.now(), performance.now() + 30_000 + readMs);
   if (typeof served !== 'number') breaches.push(`NOT BACK: ${served.join(', ')} not served after the outage`);
   await pause(windowMs);
   await untilNone(() => untrimmed(watch), performance.now() + TRIM_MS_MAX);
