@@ -93,9 +93,40 @@ test('two restarts from the same snapshot are two histories', { skip }, async (t
   await server.restart();
   await untilServed(engine);
   await append(engine, texts('third', 8));
-  assert.ok(await lostAt(engine, second.epoch, 8), 'the history that was lost whole');
+  const state = await engine.store.state(PLACE);
+  assert.deepEqual(
+    await lostAt(engine, second.epoch, 8),
+    { ...state, commonOffset: 4 },
+    'the history that was lost whole',
+  );
+  assert.equal((await engine.store.read(PLACE, { epoch: second.epoch, offset: 4 }, 1)).batches[0]?.firstOffset, 4);
   assert.equal((await engine.store.read(PLACE, { epoch: first.epoch, offset: 4 }, 1)).batches[0]?.firstOffset, 4);
   assert.deepEqual(await readTexts(engine), [...texts('kept', 4), ...texts('third', 8)]);
+});
+
+test('a replica is promoted, and its master counts again: what was read from either goes on where they part', {
+  skip,
+}, async (t) => {
+  const { server: master, url } = await startRedis(t);
+  const { server: replica, url: replicaUrl } = await startRedis(t);
+  const engine = await openEngine(t, url, { historyIntervalMs: 20 });
+  await ensureTopic(engine);
+  await append(engine, texts('x', 4));
+  await replica.call('REPLICAOF', master.host, String(master.port));
+  const link = (): Promise<string | undefined> => replica.info('replication', 'master_link_status');
+  await until('it follows', async () => (await link()) === 'up');
+  // To be followed for the first time makes a history of its own.
+  await until('the history is another one', async () => (await engine.store.state(PLACE)).epoch.includes('_4.'));
+  const before = await append(engine, texts('x', 1, 4));
+  assert.equal(await master.call('WAIT', '1', '5000'), 1);
+  await replica.call('REPLICAOF', 'NO', 'ONE');
+  const beside = await openEngine(t, replicaUrl);
+  const branch = await append(beside, texts('branch', 3));
+  await append(engine, texts('x', 4, 5));
+  const state = await engine.store.state(PLACE);
+  assert.equal(state.epoch, before.epoch);
+  assert.deepEqual(await lostAt(engine, branch.epoch, 8), { ...state, commonOffset: 5 });
+  assert.equal((await engine.store.read(PLACE, { epoch: branch.epoch, offset: 5 }, 1)).batches[0]?.firstOffset, 5);
 });
 
 test('a server that is another one behind the same connection is adopted anew', { skip }, async (t) => {

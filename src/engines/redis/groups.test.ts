@@ -228,6 +228,21 @@ test('a commit under a term that this server did not give is refused: it is of o
   await commit(b, 0, 2 ** 40);
 });
 
+test('a commit that comes after a later one of its member changes nothing; one that is meant to go back does', async (t) => {
+  const { node, pass } = await start(t, 1);
+  const a = node();
+  const term = termOf(await join(a), 0);
+  await pass(300);
+  const keys = ['group:t:g', 'commits:t:g', 'claims'].map((name) => a.shard.key(name));
+  const late = (number: string) => a.shard.call('commit', keys, [String(term), TOPIC, '0', '1', 'e.1', number]);
+  const offset = async () => (await a.groups.committed('g', TOPIC))[0]?.offset;
+  for (const next of [3, 9]) await a.groups.commit('g', TOPIC, { partition: 0, offset: next, epoch: 'e.1' }, term);
+  await late('1');
+  assert.equal(await offset(), 9);
+  await a.groups.commit('g', TOPIC, { partition: 0, offset: 2, epoch: 'e.1' }, term);
+  assert.equal(await offset(), 2);
+});
+
 test('after a failover that lost nothing members go on under their terms', async (t) => {
   const { server, node, pass } = await start(t);
   const changes: string[] = [];

@@ -40,6 +40,7 @@ export class RedisGroups implements GroupStore {
   readonly #members = new Set<RedisMembership>();
   #listening: (() => void)[] = [];
   #isClosed = false;
+  #commitCount = 0;
 
   constructor(options: RedisGroupsOptions) {
     this.#options = options;
@@ -82,7 +83,9 @@ export class RedisGroups implements GroupStore {
     ];
     const { partition, offset: next, epoch } = offset;
     try {
-      await catalog.call('commit', keys, [String(term), topic, String(partition), String(next), epoch]);
+      await catalog.call('commit', keys, [
+        ...[String(term), topic, String(partition), String(next), epoch, String(++this.#commitCount)],
+      ]);
     } catch (error) {
       // If the partition is still ours, it gets a term with which we can go on.
       if (asTandemError(error).code === 'TANDEM_TERM_FENCED') this.#doubt(`${topic}:${group}`);

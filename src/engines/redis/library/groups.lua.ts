@@ -13,7 +13,7 @@
  *                      o  the member has it           r  the member is to give it back
  *                      f  nobody has it               u  the member had it under an older history
  *   {<prefix>}:members:<topic>:<group>   sorted set of members by the end of their session, in ms of the server's clock
- *   {<prefix>}:commits:<topic>:<group>   hash of partition -> `<offset> <epoch>`
+ *   {<prefix>}:commits:<topic>:<group>   hash of partition -> `<offset> <epoch> <term>:<number>`, the number of the commit as its member counts them
  *
  * Each change is told on the sharded channel {<prefix>}:groups, as `<topic>:<group>`.
  *
@@ -22,7 +22,8 @@
  *   by a claim of the store, or let its session end; and then under a new term.
  * - Members count their session themselves, from before they asked, and stop before it ends. So two members never work on a partition, but for what
  *   one that is stopped does after it goes on: its commits are refused.
- * - A commit is taken from who has the partition, under the term under which it has it; where nobody has it, under that or a higher one.
+ * - A commit is taken from who has the partition, under the term under which it has it; where nobody has it, under that or a higher one. One that
+ *   comes after a later one of the same member (from a connection that was given up, when the network lets it through) changes nothing.
  * - When members have said all that they have, each has as many partitions as any other, or one more; no more than necessary are moved.
  * - A server that was adopted may have lost what members were told last. Under a new history they say what they have; what nobody says is given away
  *   when every session that began before the adoption has ended.
@@ -336,7 +337,7 @@ local function leave_group(keys, args)
   return {'OK'}
 end
 
--- KEYS shard, group, commits, claims  ARGV history, term, topic, partition, offset, epoch. Answers 'OK'; 'TERM', the term that fences.
+-- KEYS shard, group, commits, claims  ARGV history, term, topic, partition, offset, epoch, number. Answers 'OK'; 'TERM', the term that fences.
 local function commit(keys, args)
   local shard, refusal = enter(keys, args)
   if refusal then return refusal end
@@ -349,11 +350,14 @@ local function commit(keys, args)
   -- Given by a server that was the one for a time and is not any more; here somebody else may have the partition.
   local is_had = facts[2] == shard.history and (state == 'o' or state == 'r')
   if is_had and tonumber(args[2]) > valid then return {'TERM', text(valid)} end
-  redis.call('HSET', keys[3], args[4], args[5] .. ' ' .. args[6])
+  local term, number = string.match(redis.call('HGET', keys[3], args[4]) or '', ' (%d+):(%d+)$')
+  local own_number = args[7] or '0'
+  if term == args[2] and tonumber(number) > tonumber(own_number) then return {'OK'} end
+  redis.call('HSET', keys[3], args[4], args[5] .. ' ' .. args[6] .. ' ' .. args[2] .. ':' .. own_number)
   return {'OK'}
 end
 
--- KEYS shard, commits  ARGV history. Answers 'OK', partition, '<offset> <epoch>', ...
+-- KEYS shard, commits  ARGV history. Answers 'OK', partition, '<offset> <epoch> ...', ...
 local function committed(keys, args)
   local shard, refusal = enter(keys, args)
   if refusal then return refusal end

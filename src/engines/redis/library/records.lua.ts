@@ -3,7 +3,9 @@
  *
  *   {tag}:log:<topic>:<partition>       stream, an entry per appended batch, see docs/redis.md. Entry id `<first offset>-<count>`
  *   {tag}:meta:<topic>:<partition>      hash:
- *     epoch      `<id>.<history>`: the id is another one if all was lost; the history is the shard's as of the last call
+ *     epoch      `<id>.<history>` or `<id>.<earlier history>_<where it ended>.<history>`: the id is another one if all was lost; the history is the
+ *                shard's as of the last call. The one before it stands there too, since a server that knows nothing of a history, as it was promoted
+ *                beside it, may well know of that one
  *     ends       `<history>=<offset>;...`: where earlier histories ended, as many as have room
  *     first      the oldest offset that can be read
  *     next       the offset that the next record gets
@@ -34,15 +36,23 @@ local function stop_of(entry)
   return tonumber(offset) + tonumber(count)
 end
 
+local function id_of(epoch)
+  return string.match(epoch, '^[^.]*')
+end
+
+local function history_of(epoch)
+  return string.match(epoch, '[^.]*$')
+end
+
 -- The first use of a partition under this history, or at all: notes where the one before it ended. Answers epoch, first, next as texts.
 local function renew(shard, keys, log, meta)
   local facts = redis.call('HMGET', meta, 'epoch', 'first', 'next', 'ends')
   local epoch, first, next, ends = facts[1], facts[2], facts[3], facts[4] or ''
   if epoch then
-    local id, history = string.match(epoch, '^(.*)%.(.*)$')
+    local history = history_of(epoch)
     ends = ends .. history .. '=' .. next .. ';'
     while #ends > ENDS_MAX_BYTES do ends = string.sub(ends, string.find(ends, ';', 1, true) + 1) end
-    epoch = id .. '.' .. shard.history
+    epoch = id_of(epoch) .. '.' .. history .. '_' .. next .. '.' .. shard.history
   else
     local id = redis.call('HGET', keys[1], 'id') .. '-' .. text(redis.call('HINCRBY', keys[1], 'partitions', 1))
     epoch = id .. '.' .. shard.history
@@ -75,13 +85,17 @@ end
 
 -- Up to where an earlier epoch is the past of this one; nil: that is not known.
 local function common_until(meta, epoch, earlier)
-  local id = string.match(epoch, '^(.*)%.')
-  local earlier_id, history = string.match(earlier, '^(.*)%.(.*)$')
-  if earlier_id ~= id then return nil end
+  if id_of(earlier) ~= id_of(epoch) then return nil end
+  local history = history_of(earlier)
+  local parent, fork = string.match(earlier, '^[^.]*%.([^.]*)_(%d+)%.')
+  local common
   for name, stop in string.gmatch(redis.call('HGET', meta, 'ends') or '', '([^=;]+)=(%d+);') do
     if name == history then return tonumber(stop) end
+    if name == parent then common = math.min(tonumber(stop), tonumber(fork)) end
   end
-  return nil
+  -- It began beside this one, or beside an earlier one of this server's.
+  if parent == history_of(epoch) then return tonumber(fork) end
+  return common
 end
 
 -- The bytes in the data of a batch of count records from the one at index from on.
