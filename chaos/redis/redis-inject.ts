@@ -9,6 +9,9 @@ import { cutMaster, cutNode } from './network-partings.ts';
 import type { RedisFault, RedisFaultName, RedisWorld } from './redis-fault.ts';
 import { failOver, killAllServers, killServer, restartServer, stopServers } from './server-faults.ts';
 
+/** What a node says of itself reaches the others over Redis. */
+const HEARSAY_MS = 5000;
+
 type Injection = (world: RedisWorld, fault: RedisFault) => Promise<string>;
 
 const INJECTIONS: { readonly [name in RedisFaultName]: Injection } = {
@@ -42,7 +45,7 @@ const INJECTIONS: { readonly [name in RedisFaultName]: Injection } = {
   'restart-node': restartNode,
   'kill-two': (world, fault) => killNodes(twoNodes(world, fault), fault),
   'kill-all': (world, fault) => killNodes(world.nodes.nodes, fault),
-  switchover: (world, fault) => switchOver({ ...world, cluster: world.nodes }, fault),
+  switchover: (world, fault) => switchOver({ ...world, cluster: world.nodes }, fault, HEARSAY_MS),
 };
 
 export const injectRedis = (fault: RedisFault, world: RedisWorld): Promise<string> =>
