@@ -1,6 +1,7 @@
 /** The library of Redis functions with which Tandem writes: assembled here, loaded by library-loader.ts. */
 import { BASE_LUA } from './base.lua.ts';
 import { CONSUMERS_LUA } from './consumers.lua.ts';
+import { EPOCHS_LUA } from './epochs.lua.ts';
 import { GROUPS_LUA } from './groups.lua.ts';
 import { LEASES_LUA } from './leases.lua.ts';
 import { PRODUCERS_LUA } from './producers.lua.ts';
@@ -25,6 +26,7 @@ export const LIBRARY_CODE: string = [
   SHARDS_LUA,
   TOPICS_LUA,
   PRODUCERS_LUA,
+  EPOCHS_LUA,
   RECORDS_LUA,
   LEASES_LUA,
   GROUPS_LUA,
