@@ -14,7 +14,7 @@ import type { RedisMode } from './redis-nodes.ts';
 
 /** Nobody is acknowledged anything for so long, while nothing happens. */
 const QUIET_OUTAGE_MS_MAX = 1500;
-/** No process of a node may need more: it is some 120 MiB idle, and 400 under load: the young generation of the heap may take 128. */
+/** No process of a node may need more: it is some 120 MiB idle, and up to 480 while it reads much again. */
 const RESIDENT_BYTES_MAX = 800 * 1024 * 1024;
 
 export interface RedisEvidence {

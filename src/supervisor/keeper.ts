@@ -128,7 +128,6 @@ export class Keeper {
    */
   async activate(nodeTerm: number, right: SlotsRight): Promise<void> {
     const roster = this.#roster;
-    // At the same time.
     this.openSlots(right);
     roster.serve(nodeTerm);
     const serving = this.#unlessStartFails(

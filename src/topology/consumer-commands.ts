@@ -10,6 +10,7 @@ import type { TandemConfig } from '../config/tandem-config.ts';
 import type { ReplayResult, SkipResult } from '../consumers/consumers.ts';
 import type { ConsumerCommand } from '../core/contracts/worker.ts';
 import { asTandemError, TandemError } from '../core/errors.ts';
+import { Turns } from '../core/turns.ts';
 import type { Keeper, SlotAnswers } from '../supervisor/keeper.ts';
 import type { ConsumerPauses } from './consumer-pauses.ts';
 
@@ -23,7 +24,7 @@ export type CommandedNode = Pick<Keeper, 'config' | 'commandAll' | 'command' | '
 export class ConsumerCommands {
   readonly #node: CommandedNode;
   readonly #pauses: ConsumerPauses;
-  #tail: Promise<unknown> = Promise.resolve();
+  readonly #turns = new Turns();
 
   constructor(node: CommandedNode, pauses: ConsumerPauses) {
     this.#node = node;
@@ -45,7 +46,7 @@ export class ConsumerCommands {
     switch (command.kind) {
       case 'pause':
       case 'resume':
-        return { consumer, ...(await this.#inTurn(() => this.#pause(command))) };
+        return { consumer, ...(await this.#turns.run(() => this.#pause(command))) };
       case 'skip':
         return { consumer, ...(await this.#skip(command)) };
       case 'replay':
@@ -57,15 +58,9 @@ export class ConsumerCommands {
     return new Set((this.#node.config as TandemConfig).consumers.map(({ name }) => name));
   }
 
-  #inTurn<T>(action: () => Promise<T>): Promise<T> {
-    const run = this.#tail.then(action);
-    this.#tail = run.catch(() => {});
-    return run;
-  }
-
   /** It was asked of another node. Who does not obey is told when it begins anew. */
   #obey(request: Pause): void {
-    void this.#inTurn(() => this.#node.commandAll(request));
+    void this.#turns.run(() => this.#node.commandAll(request));
   }
 
   /** A failure to obey leaves what is written down as it is: it holds for the next processes. */

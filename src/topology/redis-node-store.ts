@@ -87,8 +87,9 @@ async function withSharedRole(
     },
     issueSlotTerm: () => local.leases.issueTerm(slots),
     async close() {
-      undertaker.stop();
       await shared.close();
+      // Last: until the lease is given back, it may be needed.
+      undertaker.stop();
     },
   };
 }

@@ -32,6 +32,14 @@ async function startNode(
   return { node, config, lines, http: `http://127.0.0.1:${web}`, admin: `http://127.0.0.1:${admin}` };
 }
 
+/** Starts nodes that have a consumer. */
+function withConsumer(t: TestContext, url: string, mode: string): (name: string) => Promise<RedisNode> {
+  const folder = makeFolder(t);
+  writeFileSync(`${folder}/handlers.mjs`, 'export default () => {};');
+  const extra = { consumers: { save: { topic: 'data_queue', to: `${folder}/handlers.mjs` } } };
+  return (name) => startNode(t, name, url, { mode, ttlMs: 2000, renewMs: 300, marginMs: 300 }, extra);
+}
+
 async function isActive({ admin }: RedisNode): Promise<boolean> {
   const answer = await fetch(`${admin}/readyz`).catch(() => undefined);
   return answer?.status === 200;
@@ -144,12 +152,8 @@ test('a keeper dies and its undertaker lives: the lease is given back at once, a
 
 test('active-active: every node serves, partitions of a consumer are shared out, a dead node’s go to the others', async (t) => {
   const redis = await startRedis(t);
-  const folder = makeFolder(t);
-  writeFileSync(`${folder}/handlers.mjs`, 'export default () => {};');
-  const extra = { consumers: { save: { topic: 'data_queue', to: `${folder}/handlers.mjs` } } };
-  const cluster = { mode: 'active-active', ttlMs: 2000, renewMs: 300, marginMs: 300 };
-  const a = await startNode(t, 'a', redis.url, cluster, extra);
-  const b = await startNode(t, 'b', redis.url, cluster, extra);
+  const start = withConsumer(t, redis.url, 'active-active');
+  const [a, b] = [await start('a'), await start('b')];
   assert.deepEqual([await isActive(a), await isActive(b)], [true, true]);
   await until('both have partitions', async () => (await partitionsOf(a)) === 2 && (await partitionsOf(b)) === 2);
   await sends(t, a, ['a']);
@@ -161,17 +165,13 @@ test('active-active: every node serves, partitions of a consumer are shared out,
 
 test('a pause of a consumer holds for all nodes, whichever was told, and for one that begins later; nodes see each other', async (t) => {
   const redis = await startRedis(t);
-  const folder = makeFolder(t);
-  writeFileSync(`${folder}/handlers.mjs`, 'export default () => {};');
-  const extra = { consumers: { save: { topic: 'data_queue', to: `${folder}/handlers.mjs` } } };
-  const cluster = { mode: 'active-active', ttlMs: 2000, renewMs: 300, marginMs: 300 };
-  const a = await startNode(t, 'a', redis.url, cluster, extra);
-  const b = await startNode(t, 'b', redis.url, cluster, extra);
+  const start = withConsumer(t, redis.url, 'active-active');
+  const [a, b] = [await start('a'), await start('b')];
   await until('a sees b', async () => (await statusOf(a)).cluster.peers.map(({ facts }) => facts.name).join() === 'b');
   await tell(a, 'pause');
   await until('b knows', async () => (await statusOf(b)).pausedConsumers.includes('save'));
   await until('its worker obeys', () => isPaused(b));
-  const late = await startNode(t, 'c', redis.url, cluster, extra);
+  const late = await start('c');
   assert.deepEqual([(await statusOf(late)).pausedConsumers, await isPaused(late)], [['save'], true]);
   await tell(late, 'resume');
   await until('a goes on', async () => !(await isPaused(a)) && (await statusOf(a)).pausedConsumers.length === 0);
@@ -182,12 +182,8 @@ test('a pause of a consumer holds for all nodes, whichever was told, and for one
 
 test('a pause outlives the active node that was told', async (t) => {
   const redis = await startRedis(t);
-  const folder = makeFolder(t);
-  writeFileSync(`${folder}/handlers.mjs`, 'export default () => {};');
-  const extra = { consumers: { save: { topic: 'data_queue', to: `${folder}/handlers.mjs` } } };
-  const cluster = { mode: 'active-standby', ttlMs: 2000, renewMs: 300, marginMs: 300 };
-  const a = await startNode(t, 'a', redis.url, cluster, extra);
-  const b = await startNode(t, 'b', redis.url, cluster, extra);
+  const start = withConsumer(t, redis.url, 'active-standby');
+  const [a, b] = [await start('a'), await start('b')];
   assert.equal(await tell(a, 'pause'), 200);
   await killAll(a);
   await until('b is active', () => isActive(b));

@@ -5,6 +5,7 @@
 import type { Logger } from '../core/contracts/telemetry.ts';
 import { asTandemError } from '../core/errors.ts';
 import { type Clock, delay } from '../core/ports/clock.ts';
+import { Turns } from '../core/turns.ts';
 import type { ConsumerPauses } from './consumer-pauses.ts';
 
 /** Where they are kept for all. */
@@ -29,7 +30,7 @@ export class SharedPauses implements ConsumerPauses {
   readonly #stopListening: () => void;
   readonly #listeners: ((name: string, isPaused: boolean) => void)[] = [];
   /** One change after the other: what was asked of the store last is what the copy says at the end. */
-  #tail: Promise<unknown> = Promise.resolve();
+  readonly #turns = new Turns();
   #isRefreshing = false;
   #isClosed = false;
 
@@ -44,7 +45,7 @@ export class SharedPauses implements ConsumerPauses {
 
   set(name: string, isPaused: boolean): Promise<void> {
     const { store, copy } = this.#options;
-    return this.#inTurn(async () => {
+    return this.#turns.run(async () => {
       await store.set(name, isPaused);
       await copy.set(name, isPaused);
     });
@@ -56,7 +57,7 @@ export class SharedPauses implements ConsumerPauses {
 
   /** As the store has them now; or, if that does not answer in time, as it is known here. Never rejects. */
   async reload(waitMs: number): Promise<void> {
-    const reloaded = this.#inTurn(() => this.#refresh());
+    const reloaded = this.#turns.run(() => this.#refresh());
     await Promise.race([reloaded.catch(() => {}), delay(this.#options.clock, waitMs)]);
   }
 
@@ -65,20 +66,16 @@ export class SharedPauses implements ConsumerPauses {
     this.#stopListening();
   }
 
-  #inTurn<T>(action: () => Promise<T>): Promise<T> {
-    const run = this.#tail.then(action);
-    this.#tail = run.catch(() => {});
-    return run;
-  }
-
   /** One that waits sees all that has changed until its turn. */
   #refreshSoon(): void {
     if (this.#isRefreshing || this.#isClosed) return;
     this.#isRefreshing = true;
-    void this.#inTurn(() => {
-      this.#isRefreshing = false;
-      return this.#isClosed ? Promise.resolve() : this.#refresh();
-    }).catch((error: unknown) => this.#failed(error));
+    void this.#turns
+      .run(() => {
+        this.#isRefreshing = false;
+        return this.#isClosed ? Promise.resolve() : this.#refresh();
+      })
+      .catch((error: unknown) => this.#failed(error));
   }
 
   async #refresh(): Promise<void> {
