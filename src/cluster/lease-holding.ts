@@ -12,7 +12,7 @@
 import type { LeaseGrant, LeaseReservation, LeaseStore } from '../core/contracts/engine.ts';
 import { asTandemError, TandemError } from '../core/errors.ts';
 import type { Clock, Timer } from '../core/ports/clock.ts';
-import { inTime, type LateError } from './in-time.ts';
+import { answerInTime, type LateError } from './answer-in-time.ts';
 import { type LeaseTimers, storeTimeoutMs } from './lease-timers.ts';
 
 export interface LeaseHoldingOptions {
@@ -67,7 +67,7 @@ export class LeaseHolding {
     const grants = this.#grants;
     const asked = leases.acquire(leaseName, holder, timers.ttlMs);
     const onLate = (late: LeaseGrant | undefined): void => this.#onLate(late, grants);
-    const grant = await inTime(clock, asked, storeTimeoutMs(timers), LATE_STORE, onLate);
+    const grant = await answerInTime(clock, asked, storeTimeoutMs(timers), LATE_STORE, onLate);
     // Answers may overtake each other: a newer one, late, has ended this one.
     if (grant === undefined || grant.term < this.#newestTerm) return undefined;
     // The answer came, but this process was stopped before it could read it.
@@ -82,7 +82,7 @@ export class LeaseHolding {
   holder(): Promise<LeaseGrant | undefined> {
     const { leases, leaseName, provesDeath, timers, clock } = this.#options;
     const asked = leases.holder(leaseName);
-    return provesDeath ? asked : inTime(clock, asked, storeTimeoutMs(timers), LATE_STORE);
+    return provesDeath ? asked : answerInTime(clock, asked, storeTimeoutMs(timers), LATE_STORE);
   }
 
   /** `drop` and `giveBack`. Nothing is held here from the call on, whatever the store answers. Never rejects. */
@@ -96,7 +96,7 @@ export class LeaseHolding {
     const { leases, provesDeath, timers, clock } = this.#options;
     try {
       const released = leases.release(grant, reserveFor);
-      await (provesDeath ? released : inTime(clock, released, storeTimeoutMs(timers), LATE_STORE));
+      await (provesDeath ? released : answerInTime(clock, released, storeTimeoutMs(timers), LATE_STORE));
     } catch {
       // It ends by its time-out, or with the next grant to this holder.
     }

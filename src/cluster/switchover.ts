@@ -12,9 +12,9 @@
 import type { DemoteReport, NodeFacts, PeerRequest, SwitchoverReport } from '../core/contracts/cluster.ts';
 import { asTandemError, ERRORS, TandemError } from '../core/errors.ts';
 import { delay, type Timer } from '../core/ports/clock.ts';
+import { answerInTime } from './answer-in-time.ts';
 import type { Candidacy } from './candidacy.ts';
 import type { ElectorOptions } from './elector-options.ts';
-import { inTime } from './in-time.ts';
 import type { LeaseHolding } from './lease-holding.ts';
 import type { KnownPeer, PeerBook } from './peer-book.ts';
 import type { Standing } from './standing.ts';
@@ -205,7 +205,7 @@ export class Switchover {
     try {
       const quiesceMs = Math.max(0, startMs + timeoutMs * QUIESCE_UNTIL - clock.monotonicMs());
       const late = { code: 'TANDEM_SWITCHOVER_ABORTED', what: 'quiesce' } as const;
-      await inTime(clock, duties.quiesce(quiesceMs), quiesceMs + GRACE_MS, late);
+      await answerInTime(clock, duties.quiesce(quiesceMs), quiesceMs + GRACE_MS, late);
       this.#mustGoOn();
     } catch (error) {
       await duties.unquiesce().catch((failure) => {
@@ -227,7 +227,7 @@ export class Switchover {
     const demoteMs = Math.max(0, startMs + timeoutMs * DEMOTE_UNTIL - clock.monotonicMs());
     try {
       const late = { code: 'TANDEM_SWITCHOVER_ABORTED', what: 'demote' } as const;
-      return await inTime(clock, duties.demote(demoteMs), demoteMs + GRACE_MS, late);
+      return await answerInTime(clock, duties.demote(demoteMs), demoteMs + GRACE_MS, late);
     } catch (error) {
       // A lost lease has cut already.
       if (this.#place.hasLost()) return undefined;

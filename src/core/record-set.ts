@@ -137,6 +137,17 @@ export function sliceRecordSet(set: RecordSet, from: number, to: number = set.co
   return { count: to - from, lengths: lengths.subarray(from, to), data: data.subarray(start, end) };
 }
 
+/** The records of all sets, in order, as one set of its own. */
+export function joinRecordSets(sets: readonly RecordSet[]): RecordSet {
+  const lengths = new Uint32Array(sets.reduce((count, set) => count + set.count, 0));
+  let count = 0;
+  for (const set of sets) {
+    lengths.set(set.lengths.subarray(0, set.count), count);
+    count += set.count;
+  }
+  return { count, lengths, data: Buffer.concat(sets.map(({ data }) => data)) };
+}
+
 /** A set as a reader gets it, with its place. */
 export interface StoredBatch {
   readonly topic: string;

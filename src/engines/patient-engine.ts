@@ -14,7 +14,8 @@ import type {
 } from '../core/contracts/engine.ts';
 import type { Logger, MetricSource } from '../core/contracts/telemetry.ts';
 import { asTandemError, TandemError } from '../core/errors.ts';
-import { type Clock, delay, type Timer } from '../core/ports/clock.ts';
+import { inTime } from '../core/in-time.ts';
+import type { Clock, Timer } from '../core/ports/clock.ts';
 import type { TopicPartition } from '../core/record.ts';
 
 export interface PatientOptions {
@@ -105,7 +106,7 @@ class PatientEngine implements Engine, MetricSource {
       },
     );
     this.#trying = first;
-    await Promise.race([first, delay(clock, FIRST_TRY_MS)]);
+    await inTime(clock, first, FIRST_TRY_MS);
     isLate = true;
   }
 

@@ -2,7 +2,8 @@
 import type { DemoteReport, NodeDuties } from '../core/contracts/cluster.ts';
 import type { LeaseGrant } from '../core/contracts/engine.ts';
 import { asTandemError, TandemError } from '../core/errors.ts';
-import { delay, systemClock } from '../core/ports/clock.ts';
+import { inTime } from '../core/in-time.ts';
+import { systemClock } from '../core/ports/clock.ts';
 import type { Keeper } from '../supervisor/keeper.ts';
 import type { NodeStore } from './node-store.ts';
 
@@ -86,7 +87,7 @@ export class KeeperDuties implements NodeDuties {
   /** What does not end in time is cut off by `demote`, and delivered again by whoever is active then. */
   async quiesce(deadlineMs: number): Promise<void> {
     const { keeper } = this.#options;
-    await Promise.race([keeper.commandAll({ kind: 'quiesce' }), delay(systemClock, deadlineMs)]);
+    await inTime(systemClock, keeper.commandAll({ kind: 'quiesce' }), deadlineMs);
   }
 
   async unquiesce(): Promise<void> {

@@ -4,6 +4,7 @@
  */
 import type { Logger } from '../core/contracts/telemetry.ts';
 import { asTandemError } from '../core/errors.ts';
+import { inTime } from '../core/in-time.ts';
 import { type Clock, delay } from '../core/ports/clock.ts';
 import { Turns } from '../core/turns.ts';
 import type { ConsumerPauses } from './consumer-pauses.ts';
@@ -58,7 +59,7 @@ export class SharedPauses implements ConsumerPauses {
   /** As the store has them now; or, if that does not answer in time, as it is known here. Never rejects. */
   async reload(waitMs: number): Promise<void> {
     const reloaded = this.#turns.run(() => this.#refresh());
-    await Promise.race([reloaded.catch(() => {}), delay(this.#options.clock, waitMs)]);
+    await inTime(this.#options.clock, reloaded, waitMs).catch(() => {});
   }
 
   close(): void {

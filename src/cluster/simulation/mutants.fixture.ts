@@ -86,7 +86,9 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'the store is waited for without a bound',
     kind: 'timed',
     breaks: [4],
-    edits: [edit('in-time.ts', 'const timer = clock.after(boundMs, late);', 'const timer = clock.after(1e9, late);')],
+    edits: [
+      edit('answer-in-time.ts', 'const timer = clock.after(boundMs, late);', 'const timer = clock.after(1e9, late);'),
+    ],
   },
   {
     name: 'a lease lost while the node starts is not noticed',

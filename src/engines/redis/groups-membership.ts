@@ -10,10 +10,10 @@
 import type { Assignment, Membership, OnAssignments } from '../../core/contracts/engine.ts';
 import type { Logger } from '../../core/contracts/telemetry.ts';
 import { asTandemError, TandemError } from '../../core/errors.ts';
+import { inTime } from '../../core/in-time.ts';
 import type { Clock, Timer } from '../../core/ports/clock.ts';
 import type { SeenTerms } from './seen-terms.ts';
 import { type Answer, type Shard, statusOf } from './shard.ts';
-import { within } from './within.ts';
 
 export interface MembershipOptions {
   readonly catalog: Shard;
@@ -126,7 +126,7 @@ export class RedisMembership implements Membership {
     const leaving = (this.#syncing ?? Promise.resolve()).then(() =>
       catalog.call('leave_group', this.#keys, [topic, id]),
     );
-    if (await within(clock, LEAVE_MS_MAX, leaving)) return;
+    if ((await inTime(clock, leaving, LEAVE_MS_MAX)) !== undefined) return;
     throw new TandemError('TANDEM_STORE_UNREACHABLE', { detail: `the group ${group} was not left in time` });
   }
 
@@ -273,7 +273,7 @@ export class RedisMembership implements Membership {
     if (!this.#isJoined) return;
     try {
       const settled = onChange(assignments);
-      if (settled !== undefined) await within(clock, sessionMs, settled);
+      if (settled !== undefined) await inTime(clock, settled, sessionMs);
     } catch (error) {
       logger.error('group_member_failed', { group, topic, reason: asTandemError(error).message });
     }

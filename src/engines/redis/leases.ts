@@ -14,11 +14,11 @@
  */
 import type { LeaseGrant, LeaseReservation, LeaseStore } from '../../core/contracts/engine.ts';
 import { TandemError } from '../../core/errors.ts';
+import { inTime } from '../../core/in-time.ts';
 import type { Clock } from '../../core/ports/clock.ts';
 import type { Random } from '../../core/ports/random.ts';
 import type { SeenTerms } from './seen-terms.ts';
 import { type Answer, type Shard, statusOf } from './shard.ts';
-import { within } from './within.ts';
 
 export interface RedisLeasesOptions {
   readonly catalog: Shard;
@@ -117,7 +117,7 @@ export class RedisLeases implements LeaseStore {
     if (this.#isClosed) return;
     this.#isClosed = true;
     const released = Promise.allSettled([...this.#own.values()].map((grant) => this.#release(grant)));
-    await within(this.#clock, CLOSE_MS_MAX, released);
+    await inTime(this.#clock, released, CLOSE_MS_MAX);
   }
 
   async #release(grant: LeaseGrant, reserveFor?: LeaseReservation): Promise<void> {

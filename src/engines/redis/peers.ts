@@ -12,6 +12,7 @@
 import type { NodeFacts, PeerEvent, PeerNetwork, PeerRequest, PeerView } from '../../core/contracts/cluster.ts';
 import type { Logger } from '../../core/contracts/telemetry.ts';
 import { asTandemError, TandemError } from '../../core/errors.ts';
+import { inTime } from '../../core/in-time.ts';
 import type { Clock, Timer } from '../../core/ports/clock.ts';
 import {
   type AnswerMessage,
@@ -24,7 +25,6 @@ import {
   type RequestMessage,
 } from './peers-messages.ts';
 import type { Shard } from './shard.ts';
-import { within } from './within.ts';
 
 export interface RedisPeersOptions {
   readonly catalog: Shard;
@@ -140,7 +140,7 @@ export class RedisPeers implements PeerNetwork {
     for (const { settle } of [...this.#requests.values()]) settle({ error: lostError('this node stops') });
     if (this.#facts === undefined) return;
     const said = (this.#telling ?? Promise.resolve()).then(() => this.#send({ kind: 'bye', from: holder }));
-    await within(clock, BYE_MS_MAX, said).catch(() => {});
+    await inTime(clock, said, BYE_MS_MAX).catch(() => {});
   }
 
   // -------------------------------------------------------------- what it says

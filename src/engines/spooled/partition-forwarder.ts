@@ -1,5 +1,6 @@
 /**
- * Forwards one partition of the local log to the remote engine: each batch as it is, in order, several on the way at once, with the origin of this log.
+ * Forwards one partition of the local log to the remote engine: in order, in batches as they are or several as one, some on the way at once, with the
+ * origin of this log.
  *
  *   local log   firstOffset ........ confirmed ........ sent ........ endOffset
  *               kept for the window  on the way         not read yet
@@ -20,6 +21,7 @@ import { delay } from '../../core/ports/clock.ts';
 import type { TopicPartition } from '../../core/record.ts';
 import type { StoredBatch } from '../../core/record-set.ts';
 import type { ForwarderContext } from './forwarder-context.ts';
+import { unitedBatches } from './united-batches.ts';
 
 /** Read of the local log at once, about. */
 const READ_BYTES = 256 * 1024;
@@ -245,7 +247,8 @@ export class PartitionForwarder {
     try {
       if (this.#needsSync || signal.aborted) return true;
       const from = { epoch: '', offset: Math.max(this.#sent, this.#readFrom) };
-      const { batches, nextOffset } = await local.store.read(this.place, from, READ_BYTES);
+      const { batches: read, nextOffset } = await local.store.read(this.place, from, READ_BYTES);
+      const batches = unitedBatches(read);
       this.#reached(nextOffset);
       // A rejection may have come meanwhile; then it is asked first where to go on.
       if (this.#needsSync || signal.aborted) return true;

@@ -2,9 +2,9 @@
 import type { AppendBatch, AppendedRun, AppendResult, RecordStore } from '../../core/contracts/engine.ts';
 import type { SpoolLog } from '../../core/contracts/spool-log.ts';
 import { TandemError } from '../../core/errors.ts';
+import { inTime } from '../../core/in-time.ts';
 import type { Clock } from '../../core/ports/clock.ts';
 import type { TopicPartition } from '../../core/record.ts';
-import { inTime } from './in-time.ts';
 import type { RemoteLink } from './remote-link.ts';
 
 /** A producer that connects is not held up for longer by an engine that does not answer. */

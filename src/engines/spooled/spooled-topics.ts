@@ -8,8 +8,8 @@
 import type { TopicCatalog, TopicInfo } from '../../core/contracts/engine.ts';
 import type { Logger } from '../../core/contracts/telemetry.ts';
 import { asTandemError } from '../../core/errors.ts';
+import { inTime } from '../../core/in-time.ts';
 import type { Clock } from '../../core/ports/clock.ts';
-import { inTime } from './in-time.ts';
 import type { RemoteLink } from './remote-link.ts';
 
 const ANSWER_MS = 1000;

@@ -13,7 +13,7 @@ export interface LateError {
  * What `asked` gives, if it settles within `boundMs` as this process sees it: an answer that lay there while the process was stopped is late,
  * whether the answer or the timer is seen first. Late: rejects with `error`, and `onLate` gets the result if there comes one.
  */
-export function inTime<T>(
+export function answerInTime<T>(
   clock: Clock,
   asked: Promise<T>,
   boundMs: number,
