@@ -4,7 +4,7 @@ import { request } from 'node:https';
 import { test } from 'node:test';
 import { createSecureContext } from 'node:tls';
 import { WebSocket } from 'ws';
-import { makeCertificate } from './certificate.fixture.ts';
+import { makeCertificate } from '../../core/testing/certificate.ts';
 import { eventually, serveListener } from './served-listener.fixture.ts';
 
 function post(port: number, ca: Buffer, body: string): Promise<{ status: number | undefined; text: string }> {

@@ -1,5 +1,7 @@
 /** One command over a connection of its own, to a server under test: beside the code that is tested, and bounded when the server hangs. */
+import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { TandemError } from '../../errors.ts';
 
 /** Strings for bulk and simple strings. */
@@ -9,15 +11,17 @@ export interface RawTarget {
   readonly host: string;
   readonly port: number;
   readonly password: string | undefined;
+  /** Over TLS, to a server whose certificate this one has signed. */
+  readonly caPath?: string | undefined;
 }
 
 const BOUND_MS = 3000;
 
 /** Rejects with TANDEM_STORE_UNREACHABLE if there is no answer in 3 s, with TANDEM_STORE_FAILED and the server's words if it answers with an error. */
-export function rawCall({ host, port, password }: RawTarget, args: readonly string[]): Promise<RawReply> {
+export function rawCall({ host, port, password, caPath }: RawTarget, args: readonly string[]): Promise<RawReply> {
   const commands = password === undefined ? [args] : [['AUTH', password], args];
   return new Promise((resolve, reject) => {
-    const socket = connect(port, host);
+    const socket = caPath === undefined ? connect(port, host) : connectTls({ port, host, ca: readFileSync(caPath) });
     const gone = (why: string): void => {
       socket.destroy();
       reject(new TandemError('TANDEM_STORE_UNREACHABLE', { detail: `${host}:${port}, ${args[0]}: ${why}` }));

@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { CertificateFiles } from '../certificate.ts';
 import { leftovers } from './leftovers.ts';
 import { type ServerHost, ServerProcess, type ServerSpec, THIS_HOST } from './server-process.ts';
 
@@ -18,6 +19,8 @@ export interface ServerOptions {
   readonly program?: string;
   /** Where they run, in their order: those with data, then Sentinels. Default: all on this machine. */
   readonly hosts?: readonly ServerHost[];
+  /** They speak TLS, and nothing else. */
+  readonly tls?: CertificateFiles;
 }
 
 /** Which of the servers of a group. */
@@ -77,19 +80,25 @@ export class ServerGroup {
     leftovers.forgetFolder(this.folder);
   }
 
+  /** What URLs of them begin with. */
+  get scheme(): 'redis' | 'rediss' {
+    return this.#options.tls === undefined ? 'redis' : 'rediss';
+  }
+
   /** `user:password@` of a URL, or nothing. */
   get userInfo(): string {
     const { password } = this.#options;
     return password === undefined ? '' : `:${encodeURIComponent(password)}@`;
   }
 
-  async #start(spec: Omit<ServerSpec, 'folder' | 'password' | 'program'>): Promise<ServerProcess> {
-    const { password, program } = this.#options;
+  async #start(spec: Omit<ServerSpec, 'folder' | 'password' | 'program' | 'tls'>): Promise<ServerProcess> {
+    const { password, program, tls } = this.#options;
     const server = await ServerProcess.start({
       ...spec,
       folder: join(this.folder, String(spec.port)),
       password: spec.isSentinel === true ? undefined : password,
       program,
+      tls,
     });
     this.#processes.push(server);
     return server;

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { TandemError } from '../../errors.ts';
+import type { CertificateFiles } from '../certificate.ts';
 import { until } from '../until.ts';
 import { SERVER_PROGRAM } from './installed.ts';
 import { leftovers } from './leftovers.ts';
@@ -32,9 +33,17 @@ export interface ServerSpec {
   readonly isSentinel?: boolean;
   readonly password?: string | undefined;
   readonly program?: string | undefined;
+  /** All its connections are TLS. */
+  readonly tls?: CertificateFiles | undefined;
 }
 
 const READY_BOUND_MS = 10_000;
+
+const tlsConfig = (port: number, { certPath, keyPath }: CertificateFiles): string[] => [
+  ...['port 0', `tls-port ${port}`],
+  ...[`tls-cert-file ${certPath}`, `tls-key-file ${keyPath}`, `tls-ca-cert-file ${certPath}`],
+  ...['tls-auth-clients no', 'tls-replication yes', 'tls-cluster yes'],
+];
 
 export class ServerProcess {
   readonly host: string;
@@ -53,10 +62,10 @@ export class ServerProcess {
   /** Resolves when it answers. */
   static async start(spec: ServerSpec): Promise<ServerProcess> {
     mkdirSync(spec.folder, { recursive: true });
-    const { folder, port, config, files = {}, host = THIS_HOST } = spec;
+    const { folder, port, config, files = {}, host = THIS_HOST, tls } = spec;
     const protection = host === THIS_HOST ? [] : ['protected-mode no'];
     const lines = [
-      `port ${port}`,
+      ...(tls === undefined ? [`port ${port}`] : tlsConfig(port, tls)),
       `bind ${host.address}`,
       ...protection,
       `dir ${folder}`,
@@ -96,7 +105,8 @@ export class ServerProcess {
 
   /** Over a connection of its own; rejects after 3 s if the server hangs. */
   call(...args: readonly string[]): Promise<RawReply> {
-    return rawCall({ host: this.host, port: this.port, password: this.#spec.password }, args);
+    const { password, tls } = this.#spec;
+    return rawCall({ host: this.host, port: this.port, password, caPath: tls?.certPath }, args);
   }
 
   /** SIGKILL; resolves when the process is gone. */

@@ -117,7 +117,7 @@ class RunningCluster implements StartedCluster {
     this.#group = group;
     this.servers = servers;
     this.#nodes = nodes;
-    this.url = `redis+cluster://${group.userInfo}${servers.map(({ address }) => address).join(',')}`;
+    this.url = `${group.scheme}+cluster://${group.userInfo}${servers.map(({ address }) => address).join(',')}`;
   }
 
   idOf(server: ServerProcess): string {

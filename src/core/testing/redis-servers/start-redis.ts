@@ -27,7 +27,7 @@ export async function startRedis(
       ),
     );
     await untilReplicasOnline(server, replicas.length);
-    const url = `redis://${group.userInfo}${server.address}`;
+    const url = `${group.scheme}://${group.userInfo}${server.address}`;
     return { url, server, servers: [server, ...replicas], stop: () => group.stop() };
   } catch (error) {
     await group.stop();

@@ -62,7 +62,7 @@ export async function startSentinel(test?: TestScope, options: SentinelOptions =
     );
     const hosts = sentinels.map(({ address }) => address).join(',');
     return {
-      url: `redis+sentinel://${group.userInfo}${hosts}/${MASTER_NAME}`,
+      url: `${group.scheme}+sentinel://${group.userInfo}${hosts}/${MASTER_NAME}`,
       masterName: MASTER_NAME,
       servers,
       sentinels,
