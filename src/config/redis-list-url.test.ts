@@ -76,6 +76,9 @@ test('what is wrong is told, and a password never', () => {
   const wrong: readonly (readonly [ListenInput, RegExp])[] = [
     ['redis-list://:hunter2@h', /no URL of a Redis list/],
     ['redis-list://:hunter2@h/1/2/q', /no URL of a Redis list/],
+    ['redis-list://me:hunter2/x@h/q', /no URL of a Redis list/],
+    ['redis-list://me:77/hunter2@h', /no URL of a Redis list/],
+    ['redis-list://me:77/x?hunter2@h/q', /no URL of a Redis list/],
     ['redis-list://hunter2@h/q', /no URL of a Redis list/],
     ['redis-list+sentinel://:hunter2@h/q', /no URL of a Redis list/],
     ['redis-list+cluster://:hunter2@h/q', /no URL of a Redis list/],

@@ -33,9 +33,13 @@ export function readRedisListUrl(
   parameters: readonly string[],
   report: Report,
 ): ReadRedisList | undefined {
-  const match = /^(rediss?)-list(\+sentinel)?:\/\/(?:([^@/?#]*)@)?([^@/?#]+)\/([^?#]+?)\/?(?:\?([^#]*))?$/.exec(url);
+  // A "@" behind the servers: the password holds a "/" or "?", and nothing of it may be taken for a list or a parameter, which are shown.
+  const match = /^(rediss?)-list(\+sentinel)?:\/\/(?:([^@/?#]*)@)?([^@/?#]+)\/([^?#@]+?)\/?(?:\?([^#@]*))?$/.exec(url);
   if (match === null) {
-    report('is no URL of a Redis list', `${FORM} or ${SENTINEL_FORM}`);
+    report(
+      'is no URL of a Redis list',
+      `${FORM} or ${SENTINEL_FORM}, each of / ? # @ % in a password as %2F %3F %23 %40 %25`,
+    );
     return undefined;
   }
   const [, scheme = '', sentinel = '', user, hosts = '', pathText = '', queryText = ''] = match;

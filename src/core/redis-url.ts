@@ -50,10 +50,11 @@ const PREFIX = /^[A-Za-z0-9_.-]{1,64}$/;
 
 /** Throws TANDEM_CONFIG_INVALID with what is wrong and what would be accepted; never with the password. */
 export function parseRedisUrl(text: string): ParsedRedisUrl {
-  const match = /^([a-z+]+):\/\/(?:([^@/?#]*)@)?([^/?#@]*)(\/[^?#]*)?(?:\?([^#]*))?$/.exec(text);
+  // A "@" behind the servers: the password holds a "/" or "?", and what is in front of it is no host to be shown.
+  const match = /^([a-z+]+):\/\/(?:([^@/?#]*)@)?([^/?#@]*)(\/[^?#@]*)?(?:\?([^#@]*))?$/.exec(text);
   if (match === null)
     throw invalid(
-      'not a Redis URL, which is redis://[user:password@]host:port; "@", "/", "?", "#" in a password are written %40 %2F %3F %23',
+      'not a Redis URL, which is redis://[user:password@]host:port; "/", "?", "#", "@", "%" in a password are written %2F %3F %23 %40 %25',
     );
   const [, scheme = '', userInfo, hosts = '', path = '', query = ''] = match;
   const kind = SCHEMES[scheme.replace(/^rediss/, 'redis')];

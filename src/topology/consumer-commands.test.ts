@@ -10,10 +10,13 @@ import {
 } from '../consumers/consumers.fixture.ts';
 import type { HandlerRecord } from '../consumers/handler-api.ts';
 import type { GroupStore } from '../core/contracts/engine.ts';
+import { silentLogger } from '../core/contracts/telemetry.ts';
 import type { ConsumerCommand } from '../core/contracts/worker.ts';
 import { asTandemError, TandemError } from '../core/errors.ts';
+import { systemClock } from '../core/ports/clock.ts';
 import { type CommandedNode, ConsumerCommands } from './consumer-commands.ts';
 import { OwnPauses } from './consumer-pauses.ts';
+import { SharedPauses } from './shared-pauses.ts';
 
 interface TestedNode {
   readonly bench: Bench;
@@ -151,4 +154,46 @@ test('an unknown consumer is not written down; a pause that cannot be written do
   // No worker serves: it is written down for those that come.
   await commands.run({ kind: 'pause', consumer: 'save' });
   assert.deepEqual([saved, commands.pausedNames, pauses.names], [['save'], ['save'], ['gone', 'save']]);
+});
+
+test('what another node has done does not undo what this one was told later', async (t) => {
+  const stored = new Set(['save']);
+  const { promise: answered, resolve: answer } = Promise.withResolvers<readonly string[]>();
+  const store = {
+    names: () => answered,
+    async set(name: string, isPaused: boolean) {
+      if (isPaused) stored.add(name);
+      else stored.delete(name);
+    },
+    // It begins to look at once.
+    onChange(listener: () => void) {
+      listener();
+      return () => {};
+    },
+  };
+  const copy = new OwnPauses(
+    () => ['save'],
+    () => {},
+  );
+  copy.reload();
+  const pauses = new SharedPauses({ copy, store, clock: systemClock, logger: silentLogger });
+  t.after(() => pauses.close());
+  const told: string[] = [];
+  const node = {
+    config: { consumers: [{ name: 'save' }] },
+    commandAll: async ({ kind }: { kind: string }) => {
+      told.push(kind);
+      return { answers: [], failures: [] };
+    },
+  } as unknown as CommandedNode;
+  const commands = new ConsumerCommands(node, pauses);
+  await new Promise((resolve) => setImmediate(resolve));
+  // Another node has resumed it; before the answer is here, it is paused again.
+  stored.delete('save');
+  const paused = commands.run({ kind: 'pause', consumer: 'save' });
+  answer([]);
+  await paused;
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual([[...stored], told.at(-1)], [['save'], 'pause']);
+  assert.equal(told.length, 2, 'the other node’s change was heard of');
 });

@@ -29,7 +29,7 @@ export class ConsumerCommands {
   constructor(node: CommandedNode, pauses: ConsumerPauses) {
     this.#node = node;
     this.#pauses = pauses;
-    pauses.onChange((consumer, isPaused) => this.#obey({ kind: isPaused ? 'pause' : 'resume', consumer }));
+    pauses.onChange((consumer) => this.#obey(consumer));
   }
 
   /** Of those that are configured. */
@@ -58,9 +58,15 @@ export class ConsumerCommands {
     return new Set((this.#node.config as TandemConfig).consumers.map(({ name }) => name));
   }
 
-  /** It was asked of another node. Who does not obey is told when it begins anew. */
-  #obey(request: Pause): void {
-    void this.#turns.run(() => this.#node.commandAll(request));
+  /**
+   * It was changed by another node. What is written down at its turn counts: an operator of this one may have changed it since. Who does not obey is
+   * told when it begins anew.
+   */
+  #obey(consumer: string): void {
+    void this.#turns.run(() => {
+      const kind = this.#pauses.names.includes(consumer) ? 'pause' : 'resume';
+      return this.#node.commandAll({ kind, consumer });
+    });
   }
 
   /** A failure to obey leaves what is written down as it is: it holds for the next processes. */

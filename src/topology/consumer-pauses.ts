@@ -7,7 +7,7 @@ export interface ConsumerPauses {
   /** Kept when it resolves. Idempotent. Errors (nothing has changed): those of the store. */
   set(name: string, isPaused: boolean): Promise<void>;
   /** Called for each one that was changed elsewhere, after the change. */
-  onChange(listener: (name: string, isPaused: boolean) => void): void;
+  onChange(listener: (name: string) => void): void;
 }
 
 /** Of a store in which one node at a time can pause. */

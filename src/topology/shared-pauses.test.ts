@@ -37,7 +37,7 @@ function openPair(t: TestContext) {
     );
     const heard: string[] = [];
     const pauses = new SharedPauses({ copy, store, clock, logger: silentLogger });
-    pauses.onChange((name, isPaused) => heard.push(`${isPaused ? 'pause' : 'resume'} ${name}`));
+    pauses.onChange((name) => heard.push(`${pauses.names.includes(name) ? 'pause' : 'resume'} ${name}`));
     t.after(() => pauses.close());
     return { pauses, heard, kept };
   };

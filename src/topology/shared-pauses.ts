@@ -29,7 +29,7 @@ const AGAIN_MS = 1000;
 export class SharedPauses implements ConsumerPauses {
   readonly #options: SharedPausesOptions;
   readonly #stopListening: () => void;
-  readonly #listeners: ((name: string, isPaused: boolean) => void)[] = [];
+  readonly #listeners: ((name: string) => void)[] = [];
   /** One change after the other: what was asked of the store last is what the copy says at the end. */
   readonly #turns = new Turns();
   #isRefreshing = false;
@@ -52,7 +52,7 @@ export class SharedPauses implements ConsumerPauses {
     });
   }
 
-  onChange(listener: (name: string, isPaused: boolean) => void): void {
+  onChange(listener: (name: string) => void): void {
     this.#listeners.push(listener);
   }
 
@@ -87,7 +87,7 @@ export class SharedPauses implements ConsumerPauses {
       const isPaused = now.has(name);
       await copy.set(name, isPaused);
       logger.info(isPaused ? 'consumer_paused' : 'consumer_resumed', { consumer: name, by: 'another node' });
-      for (const tell of this.#listeners) tell(name, isPaused);
+      for (const tell of this.#listeners) tell(name);
     }
   }
 

@@ -41,9 +41,20 @@ interface LeasingProcess {
   readonly problems: readonly string[];
 }
 
-function start(t: TestContext, dataDir: string, role: 'ask' | 'take' | 'hold', holder: string): LeasingProcess {
+const childrenIn = new Map<string, ChildProcess[]>();
+
+/** Its processes are gone before it is removed: hooks run in the order in which they were made. */
+function leasingFolder(t: TestContext): string {
+  const children: ChildProcess[] = [];
+  t.after(() => Promise.all(children.map(end)));
+  const folder = testFolder(t);
+  childrenIn.set(folder, children);
+  return folder;
+}
+
+function start(dataDir: string, role: 'ask' | 'take' | 'hold', holder: string): LeasingProcess {
   const child = spawn(process.execPath, [PROCESS, dataDir, role, holder], { stdio: ['ignore', 'pipe', 'pipe'] });
-  t.after(() => child.kill('SIGKILL'));
+  childrenIn.get(dataDir)?.push(child);
   const lines: string[] = [];
   const problems: string[] = [];
   createInterface({ input: child.stdout }).on('line', (line) => lines.push(line));
@@ -51,16 +62,18 @@ function start(t: TestContext, dataDir: string, role: 'ask' | 'take' | 'hold', h
   return { child, lines, problems };
 }
 
-async function kill({ child }: LeasingProcess): Promise<void> {
+const kill = ({ child }: LeasingProcess): Promise<void> => end(child);
+
+async function end(child: ChildProcess): Promise<void> {
   child.kill('SIGKILL');
   if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
 }
 
 test('several processes that take it in turns, with others that ask, never have it at once', async (t) => {
-  const folder = testFolder(t);
+  const folder = leasingFolder(t);
   openStateDatabase(folder).close();
-  const takers = ['a', 'b', 'c'].map((holder) => start(t, folder, 'take', holder));
-  const askers = [start(t, folder, 'ask', ''), start(t, folder, 'ask', '')];
+  const takers = ['a', 'b', 'c'].map((holder) => start(folder, 'take', holder));
+  const askers = [start(folder, 'ask', ''), start(folder, 'ask', '')];
   await until('all had it', () => takers.every(({ lines }) => lines.length >= 40));
   const [victim, ...others] = takers as [LeasingProcess, ...LeasingProcess[]];
   await kill(victim);
@@ -76,9 +89,9 @@ test('several processes that take it in turns, with others that ask, never have 
 });
 
 test('of a dead holder’s lease, too, asking is in nobody’s way', async (t) => {
-  const folder = testFolder(t);
+  const folder = leasingFolder(t);
   const { leases, state } = open(t, folder);
-  const askers = [start(t, folder, 'ask', ''), start(t, folder, 'ask', '')];
+  const askers = [start(folder, 'ask', ''), start(folder, 'ask', '')];
   await until('they ask', () => askers.every(({ lines }) => lines.length > 0));
   for (let round = 0; round < 200; round++) {
     // As a holder that was killed leaves it.
@@ -91,10 +104,10 @@ test('of a dead holder’s lease, too, asking is in nobody’s way', async (t) =
 });
 
 test('who holds it is true the moment a holder is dead, and while the next one takes it', async (t) => {
-  const folder = testFolder(t);
+  const folder = leasingFolder(t);
   const { leases } = open(t, folder);
   for (let round = 0; round < 4; round++) {
-    const holder = start(t, folder, 'hold', `h${round}`);
+    const holder = start(folder, 'hold', `h${round}`);
     await until('it is taken', () => holder.lines.length > 0);
     const grant = await leases.holder('x');
     assert.deepEqual([grant?.holder, `took ${grant?.term}`], [`h${round}`, holder.lines[0]]);
@@ -111,7 +124,7 @@ for (const [what, harm] of [
   ['replaced', (path: string) => renameSync(`${path}.new`, path)],
 ] as const)
   test(`a lock file that is ${what} protects nothing: its holder learns it`, async (t) => {
-    const folder = testFolder(t);
+    const folder = leasingFolder(t);
     const { leases } = open(t, folder);
     const grant = await leases.acquire('x', 'a', 1);
     assert.ok(grant !== undefined);

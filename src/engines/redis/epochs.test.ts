@@ -1,5 +1,7 @@
 /** Epochs: what a restart or a failover lost is never passed over in silence, what it kept costs no reader anything. */
 import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { missingRedis } from '../../core/testing/redis-servers/installed.ts';
 import { startRedis } from '../../core/testing/redis-servers/start-redis.ts';
@@ -102,6 +104,34 @@ test('two restarts from the same snapshot are two histories', { skip }, async (t
   assert.equal((await engine.store.read(PLACE, { epoch: second.epoch, offset: 4 }, 1)).batches[0]?.firstOffset, 4);
   assert.equal((await engine.store.read(PLACE, { epoch: first.epoch, offset: 4 }, 1)).batches[0]?.firstOffset, 4);
   assert.deepEqual(await readTexts(engine), [...texts('kept', 4), ...texts('third', 8)]);
+});
+
+test('several histories are lost whole: what was read in the last of them goes on where they began', {
+  skip,
+}, async (t) => {
+  const { server, url } = await startRedis(t);
+  const engine = await openEngine(t, url);
+  await ensureTopic(engine);
+  const snapshot = join(server.folder, 'dump.rdb');
+  await append(engine, texts('kept', 4));
+  await server.call('SAVE');
+  const kept = readFileSync(snapshot);
+  const epochs: string[] = [];
+  for (let i = 0; i < 5; i++) {
+    await server.restart();
+    await untilServed(engine);
+    epochs.push((await append(engine, texts(`lost-${i}`, 2))).epoch);
+    await server.call('SAVE');
+  }
+  writeFileSync(snapshot, kept);
+  await server.restart();
+  await untilServed(engine);
+  const state = await engine.store.state(PLACE);
+  for (const [i, epoch] of epochs.slice(0, 4).entries()) {
+    assert.deepEqual(await lostAt(engine, epoch, 6 + 2 * i), { ...state, commonOffset: 4 }, epoch);
+    assert.equal((await engine.store.read(PLACE, { epoch, offset: 4 }, 1)).nextOffset, 4);
+  }
+  assert.deepEqual(await lostAt(engine, epochs[4] ?? '', 14), state, 'only so many are told');
 });
 
 test('a replica is promoted, and its master counts again: what was read from either goes on where they part', {

@@ -135,6 +135,18 @@ test('a server that began empty issues no term twice and grants nothing for a ti
   assert.ok(termOf(await b.leases.acquire('active', 'b/1', TTL_MS)) > grant.term + 5);
 });
 
+test('a server that began empty hears of what it has lost from who was only refused, too', async (t) => {
+  const { server, a, b, pass } = await start(t);
+  const grant = await a.leases.acquire('active', 'a/1', TTL_MS);
+  assert.ok(grant);
+  const issued = await a.leases.issueTerm(grant);
+  assert.equal(await b.leases.acquire('active', 'b/1', TTL_MS), undefined);
+  await server.failover(undefined);
+  assert.equal(await b.leases.acquire('active', 'b/1', TTL_MS), undefined, 'a may hold it');
+  await pass(TTL_MS);
+  assert.ok(termOf(await b.leases.acquire('active', 'b/1', TTL_MS)) > issued);
+});
+
 test('only the store object that acquired a lease gets it again', async (t) => {
   const { a, b } = await start(t);
   const grant = await a.leases.acquire('active', 'a/1', TTL_MS);

@@ -66,8 +66,8 @@ export class RedisLeases implements LeaseStore {
     const ownTerm = own !== undefined && own.holder === holder && this.#isSure(own) ? own.term : 0;
     const args = [holder, this.#owner, wholeMs(ttlMs), this.#seen(), String(ownTerm)];
     const answer = await this.#call('acquire_lease', name, args);
-    if (statusOf(answer) === 'HELD') return undefined;
     const term = this.#sawTerm(answer[1]);
+    if (statusOf(answer) === 'HELD') return undefined;
     const grant: OwnGrant = { name, holder, term, ttlMs, untilMs: this.#untilMs(sentMs, ttlMs) };
     // Answers come in the order of the calls: the later grant is the one that lasts.
     this.#own.set(name, grant);

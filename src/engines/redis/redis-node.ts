@@ -41,8 +41,10 @@ export function openRedisNode(options: RedisNodeOptions): RedisNode {
   const servers = openRedisServers({ url, prepare: (tag, call, server) => shards.prepare(tag, call, server), logger });
   shards.attach(servers);
   const { catalog } = shards;
-  const leases = new RedisLeases({ catalog, clock, random, seenTerms: new SeenTerms() });
+  const seenTerms = new SeenTerms();
+  const leases = new RedisLeases({ catalog, clock, random, seenTerms });
   const peers = new RedisPeers({ ...options, catalog, clock });
+  peers.onEvent(({ peer }) => seenTerms.saw(peer.facts.term));
   return {
     leases,
     peers,

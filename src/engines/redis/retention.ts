@@ -5,6 +5,7 @@
  */
 import type { TopicInfo } from '../../core/contracts/engine.ts';
 import type { Logger } from '../../core/contracts/telemetry.ts';
+import { asTandemError } from '../../core/errors.ts';
 import type { Limits } from '../../core/limits.ts';
 import type { Clock } from '../../core/ports/clock.ts';
 import type { Partition, Partitions } from './partitions.ts';
@@ -41,7 +42,7 @@ export class Retention {
   /** One run at a time. Never rejects. */
   apply(): Promise<void> {
     this.#inHand ??= this.#apply()
-      .catch((error: unknown) => this.#options.logger.warn('retention_failed', { error: String(error) }))
+      .catch((error: unknown) => this.#failed(error))
       .finally(() => {
         this.#inHand = undefined;
       });
@@ -65,6 +66,12 @@ export class Retention {
         if (topic.retentionMs !== null || topic.retentionBytes !== null) await this.#trim(used, topic);
         if (forgets || this.#cursors.has(used)) await this.#forget(used);
       }
+  }
+
+  /** Fenced: another node is active, and applies it. */
+  #failed(error: unknown): void {
+    if (asTandemError(error).code === 'TANDEM_TERM_FENCED') return;
+    this.#options.logger.warn('retention_failed', { error: String(error) });
   }
 
   async #trim({ shard, appendKeys }: Partition, { retentionMs, retentionBytes }: TopicInfo): Promise<void> {

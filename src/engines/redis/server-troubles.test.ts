@@ -79,6 +79,15 @@ test('keys of another program, scripts that fail: no trace reaches clients', { s
   await append(engine, ['x']);
 });
 
+test('a server that has too few replicas to write is told as the reason', { skip }, async (t) => {
+  const { url } = await startRedis(t, { config: ['min-replicas-to-write 1'] });
+  await assert.rejects(openRedisEngine({ url }), (error: Error) => {
+    assert.equal(codeOf(error), 'TANDEM_STORE_UNREACHABLE');
+    assert.match(error.message, /refused for 5000 ms: NOREPLICAS/);
+    return true;
+  });
+});
+
 test('what the server says is told in our words', () => {
   const told = (message: string): [string, string] => {
     const { code, message: text } = asStoreError(new RedisReplyError(message));

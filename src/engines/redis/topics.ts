@@ -2,12 +2,13 @@
  * The topics of a Redis store: kept in the catalog (library/topics.lua.ts), known to this process from memory. Other processes create topics too;
  * changes are told on a channel, and looked for now and then besides.
  *
- * If the catalog began anew (a server that restarted empty), the topics that this process knows are created again, so that it and the others go
- * on alike; the records in them are lost, which their epochs say.
+ * A history of the catalog that is another one (a failover, a restart) may have lost topics and partitions, or all of them. Those that this process
+ * knows are made again, so that it and the others go on alike: topics are never deleted and never shrink, so what is missing was lost. What became of
+ * the records in them, their epochs say.
  */
 import type { TopicCatalog, TopicInfo } from '../../core/contracts/engine.ts';
 import type { Logger } from '../../core/contracts/telemetry.ts';
-import { TandemError } from '../../core/errors.ts';
+import { asTandemError, TandemError } from '../../core/errors.ts';
 import type { Limits } from '../../core/limits.ts';
 import { TOPIC_NAME_PATTERN } from '../../core/record.ts';
 import { type Shard, statusOf } from './shard.ts';
@@ -25,7 +26,7 @@ export class Topics implements TopicCatalog {
   readonly #known = new Map<string, TopicInfo>();
   readonly #listeners = new Set<(topic: TopicInfo) => void>();
   readonly #stopListening: () => void;
-  #storeId: string | undefined;
+  #history = '';
   #version = '';
   #refreshing: Promise<void> | undefined;
   #isClosed = false;
@@ -93,17 +94,34 @@ export class Topics implements TopicCatalog {
   async #refresh(): Promise<void> {
     const { catalog } = this.#options;
     const keys = [catalog.key('topics'), catalog.key('catalog')];
-    const [, storeId, version, ...rows] = await catalog.call('list_topics', keys, [this.#version]);
-    for (let i = 0; i < rows.length; i += 2) this.#learn(String(rows[i]), rows[i + 1] as Buffer);
+    const [, history, version, ...rows] = await catalog.call('list_topics', keys, [this.#version, this.#history]);
+    const isOther = String(history) !== this.#history;
+    const stored = new Map<string, number>();
+    for (let i = 0; i < rows.length; i += 2) {
+      const [name, json] = [String(rows[i]), rows[i + 1] as Buffer];
+      stored.set(name, parse(name, json).partitions);
+      this.#learn(name, json);
+    }
+    // Before the history counts as known: if it fails, the next refresh tries again.
+    if (isOther) await this.#makeAgain(stored);
+    this.#history = String(history);
     this.#version = String(version);
-    const id = String(storeId);
-    if (this.#storeId !== undefined && id !== this.#storeId) await this.#createAgain();
-    this.#storeId = id;
   }
 
-  async #createAgain(): Promise<void> {
-    this.#options.logger.warn('redis_store_began_anew', { topics: this.#known.size });
-    for (const topic of [...this.#known.values()]) await this.#ensure(topic);
+  /** `stored`: name -> partitions, all that the catalog has. What it has keeps the retention that it has there. */
+  async #makeAgain(stored: ReadonlyMap<string, number>): Promise<void> {
+    const { logger } = this.#options;
+    const lost = [...this.#known.values()].filter(({ name, partitions }) => (stored.get(name) ?? 0) < partitions);
+    for (const topic of lost) {
+      logger.warn('redis_topic_made_again', { topic: topic.name, partitions: topic.partitions });
+      try {
+        await this.#ensure(topic);
+      } catch (thrown) {
+        const error = asTandemError(thrown);
+        if (error.retryable) throw error;
+        logger.error('redis_topic_refused', { topic: topic.name, code: error.code, problem: error.message });
+      }
+    }
   }
 
   async #ensure({ name, partitions, retentionMs, retentionBytes }: TopicInfo): Promise<TopicInfo> {
@@ -126,7 +144,7 @@ export class Topics implements TopicCatalog {
 
   #learn(name: string, json: Buffer): TopicInfo {
     const before = this.#known.get(name);
-    const stored = { name, ...(JSON.parse(json.toString('utf8')) as Omit<TopicInfo, 'name'>) };
+    const stored = parse(name, json);
     // An answer that was overtaken by a later one.
     const topic = { ...stored, partitions: Math.max(stored.partitions, before?.partitions ?? 0) };
     if (before !== undefined && isSettled(before, topic) && before.partitions === topic.partitions) return before;
@@ -139,6 +157,11 @@ export class Topics implements TopicCatalog {
     if (this.#isClosed) throw new TandemError('TANDEM_DRAINING', { detail: 'the engine is closed' });
   }
 }
+
+const parse = (name: string, json: Buffer): TopicInfo => ({
+  name,
+  ...(JSON.parse(json.toString('utf8')) as Omit<TopicInfo, 'name'>),
+});
 
 const isSettled = (known: TopicInfo, wanted: TopicInfo): boolean =>
   known.partitions >= wanted.partitions &&

@@ -180,23 +180,44 @@ test('partitions that were added elsewhere are there', async (t) => {
   assert.equal(stage.remoteStore.findTopic('u')?.retentionMs, 1);
 });
 
-test('a local log that was put back to an earlier state gets another origin, and loses nothing', async (t) => {
+for (const first of [2, 8]) {
+  const name = `a local log that was put back to an earlier state gets another origin, and loses nothing: ${first} records first`;
+  test(name, async (t) => {
+    const stage = await openStage(t);
+    await stage.spool.topics.ensure(TOPIC);
+    await append(stage.spool, texts('x', 5));
+    await forwarded(stage);
+    const before = stage.localStore.copy();
+    await append(stage.spool, texts('x', 5, 5));
+    await forwarded(stage);
+    await stage.spool.close();
+    stage.localStore.putBack(before);
+    await stage.restart();
+    // They may reach beyond what was forwarded from there before anybody has asked for that.
+    await append(stage.spool, texts('y', first));
+    const last = texts('y', first).slice(-2).join();
+    await until('the new ones are there', () => textsIn(stage.remoteStore).slice(-2).join() === last);
+    await append(stage.spool, texts('y', 6, first));
+    await forwarded(stage);
+    await stage.restart();
+    await append(stage.spool, ['z']);
+    await forwarded(stage);
+    assert.deepEqual(textsIn(stage.remoteStore).slice(-first - 7), [...texts('y', first + 6), 'z']);
+    assert.equal(metric(stage.spool, 'lost_total'), 0);
+  });
+}
+
+test('an engine that answers and takes nothing is asked ever less often, and is not away', async (t) => {
   const stage = await openStage(t);
   await stage.spool.topics.ensure(TOPIC);
-  await append(stage.spool, texts('x', 5));
+  stage.remote.faults.fail(5, 'TANDEM_DISK_FULL');
+  const startMs = performance.now();
+  await append(stage.spool, ['x']);
   await forwarded(stage);
-  const before = stage.localStore.copy();
-  await append(stage.spool, texts('x', 5, 5));
-  await forwarded(stage);
-  await stage.spool.close();
-  stage.localStore.putBack(before);
-  await stage.restart();
-  await append(stage.spool, texts('y', 2));
-  await until('the new ones are there', () => textsIn(stage.remoteStore).slice(-2).join() === 'y-0,y-1');
-  await append(stage.spool, texts('y', 6, 2));
-  await forwarded(stage);
-  await stage.restart();
-  await append(stage.spool, ['z']);
-  await forwarded(stage);
-  assert.deepEqual(textsIn(stage.remoteStore).slice(-9), [...texts('y', 8), 'z']);
+  // At once, then after 50, 100, 200, 400 ms.
+  assert.ok(performance.now() - startMs > 700);
+  assert.deepEqual(textsIn(stage.remoteStore), ['x']);
+  const told = stage.events.map(({ event }) => event);
+  assert.equal(told.filter((event) => event === 'spool_batch_refused').length, 1);
+  assert.ok(!told.includes('spool_remote_away'));
 });

@@ -28,12 +28,15 @@ const READ_BYTES = 256 * 1024;
 /** Then those who wait for their acknowledgements have a turn: after an outage there is much to send, and small batches cost as much as large ones. */
 const SENDS_PER_TURN = 32;
 const BATCH_OVERHEAD_BYTES = 512;
-/** After a rejection that is no outage, again and again. */
+/** After a rejection that is no outage, again and again; it is logged at first, and then about once a minute. */
 const RETRY_MS = 50;
-const RETRY_MS_MAX = 5000;
+const RETRY_MS_MAX = 1000;
+const RETRIES_PER_LOG_LINE = 60;
 
-/** Rejections of an engine that answers. */
+/** Rejections of an engine that answers: what is asked of it for other reasons may well succeed, so it is not away. */
 const ANSWERS: ReadonlySet<ErrorCode> = new Set([
+  'TANDEM_DISK_FULL',
+  'TANDEM_STORE_FAILED',
   'TANDEM_ORIGIN_GAP',
   'TANDEM_TOPIC_UNKNOWN',
   'TANDEM_PARTITION_UNKNOWN',
@@ -74,11 +77,17 @@ export class PartitionForwarder {
   #isWoken = false;
   readonly #stopped = new AbortController();
   readonly #stopWatch: () => void;
+  /** Where the log ended when this process began with it; undefined: that could not be read. */
+  readonly #begunAt: Promise<number | undefined>;
 
   /** Begins at once. */
   constructor(place: TopicPartition, context: ForwarderContext) {
     this.place = place;
     this.#context = context;
+    this.#begunAt = context.local.store.state(place).then(
+      ({ nextOffset }) => nextOffset,
+      () => undefined,
+    );
     this.#stopWatch = context.local.store.watch(place, () => this.#wake());
   }
 
@@ -201,17 +210,20 @@ export class PartitionForwarder {
   }
 
   /**
-   * Names the origin, and tells its last stored sequence. One that is ahead of the local log is of a log that was put back to an earlier state (a copy of
-   * the folder, say) and gave the same offsets to other records: then another origin begins, and stays.
+   * Names the origin, and tells its last stored sequence. One that is ahead of what this log can have sent is of a log that was put back to an earlier
+   * state (a copy of the folder, say) and gives the same offsets to other records: then another origin begins, and stays. What was trimmed before is
+   * not missed by that one.
    */
-  async #findOrigin({ epoch, nextOffset }: PartitionState): Promise<number> {
+  async #findOrigin({ epoch, firstOffset, nextOffset }: PartitionState): Promise<number> {
     const { remote, originId, logger } = this.#context;
     const nameOf = (turn: number): string => `${originId}/${epoch}${turn === 0 ? '' : `/${turn}`}`;
     const storedOf = (turn: number): Promise<number> => remote.store.originSequence(this.place, nameOf(turn));
+    const sentMax = Math.max((await this.#begunAt) ?? nextOffset, this.#sentOnce);
     let [stored, next] = await Promise.all([storedOf(0), storedOf(1)]);
     for (let turn = 0; ; turn++, [stored, next] = [next, await storedOf(turn + 1)]) {
       this.#originId = nameOf(turn);
-      if (next === 0 && stored <= nextOffset) return stored;
+      if (turn > 0 && stored === 0) this.#lostBelow = Math.max(this.#lostBelow, firstOffset);
+      if (next === 0 && stored <= sentMax) return stored;
       if (next === 0) logger.error('spool_was_put_back', { ...this.place, nextOffset, forwardedOffset: stored });
     }
   }
@@ -332,7 +344,7 @@ export class PartitionForwarder {
     link.succeeded();
     if (code === 'TANDEM_ORIGIN_GAP') logger.warn('spool_origin_gap', { ...this.place, problem: error.message });
     else if (code === 'TANDEM_TOPIC_UNKNOWN' || code === 'TANDEM_PARTITION_UNKNOWN') forgetTopic(this.place.topic);
-    else
+    else if (this.#failures % RETRIES_PER_LOG_LINE === 1)
       logger.error('spool_batch_refused', { ...this.place, code, problem: error.message, fromOffset: this.#confirmed });
   }
 

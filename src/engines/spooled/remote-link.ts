@@ -45,7 +45,7 @@ export class RemoteLink {
     this.#onBack = onBack;
   }
 
-  /** Resolves when a call may be made; its outcome must be told by `succeeded` or `failed`. */
+  /** Resolves when a call may be made; its outcome must be told by `succeeded` or `failed`, or that there is none by `skipped`. */
   up(): Promise<void> | undefined {
     if (!this.#isAway || this.#isClosed) return undefined;
     return new Promise((resolve) => {
@@ -63,6 +63,11 @@ export class RemoteLink {
     logger.info('spool_remote_back', { awayMs: Math.round(clock.monotonicMs() - this.#awaySinceMs) });
     for (const resolve of this.#waiting.splice(0)) resolve();
     this.#onBack();
+  }
+
+  /** The call that could be made is not needed any more: the next who waits may make one. */
+  skipped(): void {
+    if (this.#isProbing) this.#probe();
   }
 
   /** `watch` gives hints that the engine may be back: it calls what it is given, and returns the way to stop that. May throw. */
@@ -105,9 +110,8 @@ export class RemoteLink {
     this.#timer = undefined;
     this.#lastProbeMs = this.#options.clock.monotonicMs();
     const next = this.#waiting.shift();
-    if (next === undefined) return;
-    this.#isProbing = true;
-    next();
+    this.#isProbing = next !== undefined;
+    next?.();
   }
 
   #stop(): void {

@@ -181,7 +181,10 @@ export class SpooledTopics implements TopicCatalog {
     while (this.#wanted.size > 0 && !this.#isClosed) {
       await link.up();
       const [name] = this.#wanted.keys();
-      if (name === undefined || this.#isClosed) break;
+      if (name === undefined || this.#isClosed) {
+        link.skipped();
+        break;
+      }
       try {
         await this.bring(name);
         link.succeeded();

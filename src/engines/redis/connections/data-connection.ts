@@ -7,6 +7,7 @@
 
 import type { RedisAddress } from '../../../core/redis-url.ts';
 import type { RedisReply } from './redis-servers.ts';
+import { ReplicaWaits } from './replica-waits.ts';
 import { type ServerAccess, ServerConnection } from './server-connection.ts';
 import {
   askFacts,
@@ -23,6 +24,7 @@ export type DataWatcher = (connection: DataConnection) => void;
 
 export class DataConnection {
   readonly calls: ServerConnection;
+  readonly replicaWaits: ReplicaWaits;
   readonly facts: ServerFacts;
   readonly #access: ServerAccess;
   #watcher: DataWatcher | undefined;
@@ -34,6 +36,7 @@ export class DataConnection {
 
   private constructor(calls: ServerConnection, facts: ServerFacts, access: ServerAccess) {
     this.calls = calls;
+    this.replicaWaits = new ReplicaWaits(calls);
     this.facts = facts;
     this.#access = access;
     this.#replication = facts.replication;

@@ -54,9 +54,10 @@ export interface RedisShard {
   /** Called when the connection behind this shard has become another one, after its preparation, the first included. */
   onReconnected(listener: () => void): () => void;
   /**
-   * WAIT: how many replicas have all that was called before in the same turn of the event loop, and earlier over the same connection,
-   * after at most `timeoutMs`. It holds up all calls behind it. Errors as `call`; TANDEM_STORE_UNREACHABLE if the connection is another one
-   * than that of the last call.
+   * WAIT: how many replicas have all that was called before on this shard, over the same connection. It holds up all calls of all shards
+   * behind it, so there is one at a time: answered at most `timeoutMs` after the one in flight, much sooner while replicas are missing, or
+   * as late as others want who share it (replica-waits.ts). Errors as `call`; TANDEM_STORE_UNREACHABLE if the connection is another one than that
+   * of the last call.
    */
   waitForReplicas(count: number, timeoutMs: number): Promise<number>;
   /** Replicas that are online at its master now. */

@@ -68,7 +68,8 @@ export class ShardLane implements RedisShard {
   }
 
   call(command: Command): Promise<RedisReply> {
-    return this.#flows ? this.#send(command, undefined) : this.#wait(command, 0);
+    if (this.#flows) return this.#send(command, undefined);
+    return this.#wait((deadlineMs) => this.#send(command, deadlineMs));
   }
 
   subscribe(channel: string, listener: (message: Buffer | undefined) => void): () => void {
@@ -81,10 +82,8 @@ export class ShardLane implements RedisShard {
   }
 
   async waitForReplicas(count: number, timeoutMs: number): Promise<number> {
-    const command = ['WAIT', String(count), String(timeoutMs)];
-    // At least 1: 0 is for ever to the server, and no mark of a WAIT here.
-    const blocksMs = Math.max(1, timeoutMs);
-    return Number(await (this.#flows ? this.#sendWait(command, blocksMs) : this.#wait(command, blocksMs)));
+    const send = (): Promise<number> => this.#sendWait(count, timeoutMs);
+    return Number(await (this.#flows ? send() : this.#wait(send)));
   }
 
   async replicas(): Promise<number> {
@@ -96,6 +95,7 @@ export class ShardLane implements RedisShard {
   advance(): void {
     if (this.#isClosed) return;
     const master = this.#options.finder.master(this.#options.slot);
+    if (master === undefined) this.#objection = '';
     if (master !== this.#connection || this.#takenBack.length > 0) {
       this.#flows = false;
       if (this.#unanswered > 0 || this.#isPreparing) return;
@@ -136,13 +136,16 @@ export class ShardLane implements RedisShard {
     return connection.calls.exchange(command, this.#onReply, (error) => this.#onError(error, command, deadlineMs));
   }
 
-  #sendWait(command: Command, blocksMs: number): Promise<RedisReply> {
+  /** In hand until it is answered: the lane stays on this connection. */
+  #sendWait(count: number, timeoutMs: number): Promise<number> {
     const connection = this.#connection as DataConnection;
     if (this.#lastSentOn !== connection)
       return Promise.reject(this.#unreachable('the server is another one than before', false));
-    const done = connection.calls.allowSilence(blocksMs);
     this.#unanswered++;
-    return connection.calls.exchange(command, this.#onReply, (error) => this.#failed(error)).finally(done);
+    return connection.replicaWaits.wait(count, timeoutMs).finally(() => {
+      this.#unanswered--;
+      if (!this.#flows) this.#settled(true);
+    });
   }
 
   readonly #onReply = (reply: RedisReply): RedisReply => {
@@ -176,7 +179,8 @@ export class ShardLane implements RedisShard {
     this.#flows = false;
     this.#objection = answer.message;
     const call = new Promise<RedisReply>((resolve, reject) => {
-      this.#takenBack.push({ command, blocksMs: 0, deadlineMs, resolve, reject });
+      const send: WaitingCall['send'] = (untilMs) => this.#send(command, untilMs);
+      this.#takenBack.push({ send, deadlineMs, resolve, reject });
     });
     this.#pauseOn(connection, RETRY_MS);
     this.#options.finder.doubt(connection, answer.code);
@@ -195,16 +199,15 @@ export class ShardLane implements RedisShard {
     if (this.#unanswered === 0) this.advance();
   }
 
-  #wait(command: Command, blocksMs: number): Promise<RedisReply> {
+  #wait(send: WaitingCall['send']): Promise<RedisReply> {
     if (this.#isClosed) return Promise.reject(this.#unreachable('closed', false));
     return new Promise((resolve, reject) => {
-      this.#waiting.add({ command, blocksMs, deadlineMs: this.#deadlineMs(), resolve, reject });
+      this.#waiting.add({ send, deadlineMs: this.#deadlineMs(), resolve, reject });
     });
   }
 
   #sendWaiting(): void {
-    for (const { command, blocksMs, deadlineMs, resolve, reject } of this.#waiting.takeAll())
-      (blocksMs > 0 ? this.#sendWait(command, blocksMs) : this.#send(command, deadlineMs)).then(resolve, reject);
+    for (const { send, deadlineMs, resolve, reject } of this.#waiting.takeAll()) send(deadlineMs).then(resolve, reject);
   }
 
   #deadlineMs(): number {
@@ -213,8 +216,10 @@ export class ShardLane implements RedisShard {
 
   #waitedInVain(): TandemError {
     const { finder, unreachableAfterMs } = this.#options;
-    const why = this.#connection === undefined || this.#objection === '' ? finder.trouble : this.#objection;
-    return this.#unreachable(`no master for ${unreachableAfterMs} ms; ${why}`, false);
+    const forMs = `for ${unreachableAfterMs} ms`;
+    const why =
+      this.#objection === '' ? `no master ${forMs}; ${finder.trouble}` : `refused ${forMs}: ${this.#objection}`;
+    return this.#unreachable(why, false);
   }
 
   #changeTo(connection: DataConnection | undefined): void {

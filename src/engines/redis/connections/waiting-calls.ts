@@ -2,12 +2,10 @@
  * Calls that cannot be sent yet, in their order, each with a deadline. They keep the process alive: somebody waits for them. Bounded by
  * those who call, each of whom waits for an answer.
  */
-import type { RedisArgument, RedisReply } from './redis-servers.ts';
+import type { RedisReply } from './redis-servers.ts';
 
 export interface WaitingCall {
-  readonly command: readonly RedisArgument[];
-  /** Of a WAIT: how long the server may be silent; 0 for other calls. */
-  readonly blocksMs: number;
+  readonly send: (deadlineMs: number) => Promise<RedisReply>;
   /** Monotonic. */
   readonly deadlineMs: number;
   readonly resolve: (reply: RedisReply) => void;

@@ -4,6 +4,7 @@
  */
 export const EPOCHS_LUA: string = `
 local ENDS_MAX_BYTES = 1280
+local ANCESTORS_MAX = 4
 
 -- The offset after an entry.
 local function stop_of(entry)
@@ -19,15 +20,23 @@ local function history_of(epoch)
   return string.match(epoch, '[^.]*$')
 end
 
+-- What follows an epoch that ended at an offset.
+local function epoch_after(epoch, stop, history)
+  local id, before, last = string.match(epoch, '^([^.]*)%.(.-)([^.]*)$')
+  local ancestors = before .. last .. '_' .. stop .. '.'
+  local _, count = string.gsub(ancestors, '%.', '')
+  if count > ANCESTORS_MAX then ancestors = string.match(ancestors, '%.(.*)$') end
+  return id .. '.' .. ancestors .. history
+end
+
 -- The first use of a partition under this history, or at all: notes where the one before it ended. Answers epoch, first, next as texts.
 local function renew(shard, keys, log, meta)
   local facts = redis.call('HMGET', meta, 'epoch', 'first', 'next', 'ends')
   local epoch, first, next, ends = facts[1], facts[2], facts[3], facts[4] or ''
   if epoch then
-    local history = history_of(epoch)
-    ends = ends .. history .. '=' .. next .. ';'
+    ends = ends .. history_of(epoch) .. '=' .. next .. ';'
     while #ends > ENDS_MAX_BYTES do ends = string.sub(ends, string.find(ends, ';', 1, true) + 1) end
-    epoch = id_of(epoch) .. '.' .. history .. '_' .. next .. '.' .. shard.history
+    epoch = epoch_after(epoch, next, shard.history)
   else
     local id = redis.call('HGET', keys[1], 'id') .. '-' .. text(redis.call('HINCRBY', keys[1], 'partitions', 1))
     epoch = id .. '.' .. shard.history
@@ -52,18 +61,17 @@ local function bounds(shard, keys, log, meta)
   return epoch, tonumber(first), tonumber(next)
 end
 
--- Up to where an earlier epoch is the past of this one; nil: that is not known.
+-- Up to where an earlier epoch is the past of this one; nil: that is not known. If this server does not know its history, that began beside this one's, or
+-- beside an earlier one's: the last ancestor that is known here tells where.
 local function common_until(meta, epoch, earlier)
   if id_of(earlier) ~= id_of(epoch) then return nil end
-  local history = history_of(earlier)
-  local parent, fork = string.match(earlier, '^[^.]*%.([^.]*)_(%d+)%.')
-  local common
-  for name, stop in string.gmatch(redis.call('HGET', meta, 'ends') or '', '([^=;]+)=(%d+);') do
-    if name == history then return tonumber(stop) end
-    if name == parent then common = math.min(tonumber(stop), tonumber(fork)) end
+  local stops = {[history_of(epoch)] = math.huge}
+  for name, stop in string.gmatch(redis.call('HGET', meta, 'ends') or '', '([^=;]+)=(%d+);') do stops[name] = tonumber(stop) end
+  local common = stops[history_of(earlier)]
+  if common then return common end
+  for name, fork in string.gmatch(earlier, '([^._]+)_(%d+)%.') do
+    if stops[name] then common = math.min(stops[name], tonumber(fork)) end
   end
-  -- It began beside this one, or beside an earlier one of this server's.
-  if parent == history_of(epoch) then return tonumber(fork) end
   return common
 end
 `;

@@ -14,7 +14,7 @@
  * A server that was adopted (a promoted replica, a restart) may not know of the last grants and renewals. What was written under an older history
  * therefore proves nothing but that there was a lease: for one time-to-live from the adoption nobody is granted anything, but for whoever is sure that
  * a grant of its own has not ended yet (it counts the time itself, from before it asked): that grant counts as it was, recorded here or not.
- * A server that began empty is found by the terms that callers have seen: it is treated as one that was adopted.
+ * A server that began empty is found by the terms that callers have seen (who is refused is told the highest one): it is treated as one that was adopted.
  *
  * The server's clock is a wall clock: a step of it ends leases early or late. The terms at the sinks are what remains then.
  */
@@ -77,20 +77,20 @@ local function save_lease(shard, keys, lease, holder, owner, term, ttl_ms)
 end
 
 -- KEYS shard, lease, term counter  ARGV history, holder, owner, ttlMs, highest term seen, term of a grant of this owner's that has surely not ended or 0
--- Answers 'OK', term; or 'HELD' (or reserved for another).
+-- Answers 'OK', term; or 'HELD' (or reserved for another), the highest term that was issued.
 local function acquire_lease(keys, args)
   local shard, refusal = enter(keys, args)
   if refusal then return refusal end
-  known_terms(keys, keys[3], tonumber(args[5]))
+  local highest = known_terms(keys, keys[3], tonumber(args[5]))
   local ttl_ms = tonumber(args[4])
   local lease = load_lease(shard, keys, ttl_ms)
   if lease.is_held then
     local own = tonumber(args[6])
     local is_own = lease.holder == args[2] and lease.owner == args[3]
     if lease.is_stale then is_own = own > 0 and own >= lease.term end
-    if not is_own then return {'HELD'} end
+    if not is_own then return {'HELD', highest} end
   elseif lease.reserved_for ~= '' and lease.reserved_for ~= args[2] then
-    return {'HELD'}
+    return {'HELD', highest}
   end
   local term = issue_term(shard, keys[3])
   save_lease(shard, keys, lease, args[2], args[3], term, ttl_ms)

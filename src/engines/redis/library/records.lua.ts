@@ -3,9 +3,9 @@
  *
  *   {tag}:log:<topic>:<partition>       stream, an entry per appended batch, see docs/redis.md. Entry id `<first offset>-<count>`
  *   {tag}:meta:<topic>:<partition>      hash:
- *     epoch      `<id>.<history>` or `<id>.<earlier history>_<where it ended>.<history>`: the id is another one if all was lost; the history is the
- *                shard's as of the last call. The one before it stands there too, since a server that knows nothing of a history, as it was promoted
- *                beside it, may well know of that one
+ *     epoch      `<id>.<history>`, or `<id>.<earlier history>_<where it ended>.<history>` with up to four earlier ones: the id is another one if all was
+ *                lost; the last history is the shard's as of the last call. Those before it stand there too, since a server that knows nothing of a
+ *                history, as it was promoted beside it, may well know of one before that
  *     ends       `<history>=<offset>;...`: where earlier histories ended, as many as have room
  *     first      the oldest offset that can be read
  *     next       the offset that the next record gets

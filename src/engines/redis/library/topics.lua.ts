@@ -35,14 +35,13 @@ local function find_topic(keys, args)
   return refusal or {'OK', redis.call('HGET', keys[2], args[2])}
 end
 
--- KEYS catalog shard, topics, catalog  ARGV history, the version that the caller knows
--- Answers 'OK', store id, version, and unless that is known: name, JSON, name, JSON, ...
+-- KEYS catalog shard, topics, catalog  ARGV history, the version that the caller knows, the history that it is of
+-- Answers 'OK', history, version, and unless both are known: name, JSON, name, JSON, ...
 local function list_topics(keys, args)
   local shard, refusal = enter(keys, args)
   if refusal then return refusal end
-  local facts = redis.call('HMGET', keys[3], 'storeId', 'topicsVersion')
-  local answer = {'OK', facts[1] or '', facts[2] or '0'}
-  if answer[3] == args[2] then return answer end
+  local answer = {'OK', shard.history, redis.call('HGET', keys[3], 'topicsVersion') or '0'}
+  if answer[3] == args[2] and answer[2] == args[3] then return answer end
   for _, value in ipairs(redis.call('HGETALL', keys[2])) do answer[#answer + 1] = value end
   return answer
 end

@@ -51,6 +51,12 @@ test('three masters with a replica each: good, and each setting that is bad', { 
     assertCheck(named(await checksOf(url), 'cluster replicas'), 'failed', /no replica takes over by itself/);
     await set(first, 'cluster-replica-no-failover no');
   });
+  await t.test('a promoted replica would refuse writes', async () => {
+    await set(first, 'min-replicas-to-write 1');
+    const check = named(await checksOf(url), 'redis min-replicas', first.address);
+    assertCheck(check, 'warning', /after a failover the new master has one fewer/);
+    await set(first, 'min-replicas-to-write 0');
+  });
   await t.test('settings that are not told', async () => {
     for (const node of nodes) await node.call('ACL', 'SETUSER', 'tandem', 'on', '>x', '~*', '&*', '+@all', '-config');
     const checks = await checksOf(url.replace('://', '://tandem:x@'));

@@ -101,6 +101,8 @@ export function checkMinReplicas(
       `${finding}, and ${good} replicas are there: it refuses writes, and the spools fill`,
       'Bring the replicas back, or lower min-replicas-to-write.',
     );
+  if (isMaster(facts) && good === toWrite)
+    return nobodyAfterFailover(facts, kind, `${finding}, and ${good} replicas are there`);
   const cutOff = `${finding}: a master that is cut off stops taking writes after ${lagText} s`;
   if (setup.ack !== 'flushed')
     return setup.ack === 'replicated'
@@ -120,6 +122,17 @@ export function checkMinReplicas(
     'Raise engine.spool.windowMs, or lower min-replicas-max-lag.',
   );
 }
+
+/** Who is promoted has one replica fewer. */
+const nobodyAfterFailover = (facts: DataServerFacts, kind: RedisKind, finding: string): ServerCheck =>
+  warning(
+    facts,
+    'redis min-replicas',
+    `${finding}: after a failover the new master has one fewer, and refuses writes until the former one is back; no lease is granted meanwhile`,
+    kind === 'cluster'
+      ? 'CONFIG SET min-replicas-to-write 0: a master of a cluster that is cut off stops by itself. Or add a replica of this master.'
+      : 'Add a replica.',
+  );
 
 function withoutMinReplicas(facts: DataServerFacts, kind: RedisKind, { ack, windowMs }: CheckedSetup): ServerCheck {
   const name = 'redis min-replicas';
