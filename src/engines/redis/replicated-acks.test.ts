@@ -1,7 +1,6 @@
 /** `ack: replicated` while replicas are missing: what else is called over the connection is served. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { setImmediate } from 'node:timers/promises';
 import { missingRedis } from '../../core/testing/redis-servers/installed.ts';
 import { startRedis } from '../../core/testing/redis-servers/start-redis.ts';
 import { until } from '../../core/testing/until.ts';
@@ -33,7 +32,7 @@ for (const isGone of [false, true])
     for (let producer = 0; producer < PRODUCERS; producer++) {
       producers.push(produce(producer));
       // The next one in a turn of its own.
-      await setImmediate();
+      await new Promise((resolve) => setImmediate(resolve));
     }
     try {
       await until('all are refused', () => outcomes.length >= 2 * PRODUCERS, 5 * WAIT_MS);
