@@ -85,7 +85,7 @@ const engine = z
       replicaTimeoutMs: timeMs(
         1,
         1000,
-        'With `ack: replicated`: how long to wait for them; then TANDEM_NOT_REPLICATED',
+        'With `ack: replicated`: how long to wait for them; then TANDEM_NOT_REPLICATED. While one is missing, reads of a worker wait as long now and then, so keep it below the 4 s of a consumer group',
       ),
       spool,
     }),
