@@ -221,3 +221,17 @@ test('an engine that answers and takes nothing is asked ever less often, and is 
   assert.equal(told.filter((event) => event === 'spool_batch_refused').length, 1);
   assert.ok(!told.includes('spool_remote_away'));
 });
+
+test('an engine that takes nothing after an outage is told of at its first refusal', async (t) => {
+  const stage = await openStage(t);
+  await stage.spool.topics.ensure(TOPIC);
+  await append(stage.spool, ['x']);
+  await forwarded(stage);
+  const outage = takeAway(stage);
+  await append(stage.spool, ['y']);
+  await until('it is away', () => metric(stage.spool, 'is_remote_away') === 1);
+  stage.remote.faults.fail(1, 'TANDEM_DISK_FULL');
+  outage.back();
+  await forwarded(stage);
+  assert.equal(stage.events.filter(({ event }) => event === 'spool_batch_refused').length, 1);
+});

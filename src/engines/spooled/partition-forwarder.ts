@@ -70,6 +70,8 @@ export class PartitionForwarder {
   #remoteEpoch = '';
   #needsSync = true;
   #failures = 0;
+  /** Of these, refusals without an outage. */
+  #refusals = 0;
   #inFlight = 0;
   #inFlightBytes = 0;
   #onAnswer: (() => void) | undefined;
@@ -306,6 +308,7 @@ export class PartitionForwarder {
     this.#confirmed = Math.max(this.#confirmed, endOffset);
     this.#oldestMs = timeMs;
     this.#failures = 0;
+    this.#refusals = 0;
     link.succeeded();
     if (epoch !== this.#remoteEpoch && this.#remoteEpoch !== '') onSuspicion();
     this.#remoteEpoch = epoch;
@@ -344,7 +347,7 @@ export class PartitionForwarder {
     link.succeeded();
     if (code === 'TANDEM_ORIGIN_GAP') logger.warn('spool_origin_gap', { ...this.place, problem: error.message });
     else if (code === 'TANDEM_TOPIC_UNKNOWN' || code === 'TANDEM_PARTITION_UNKNOWN') forgetTopic(this.place.topic);
-    else if (this.#failures % RETRIES_PER_LOG_LINE === 1)
+    else if (this.#refusals++ % RETRIES_PER_LOG_LINE === 0)
       logger.error('spool_batch_refused', { ...this.place, code, problem: error.message, fromOffset: this.#confirmed });
   }
 
