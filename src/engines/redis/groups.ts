@@ -83,9 +83,8 @@ export class RedisGroups implements GroupStore {
     ];
     const { partition, offset: next, epoch } = offset;
     try {
-      await catalog.call('commit', keys, [
-        ...[String(term), topic, String(partition), String(next), epoch, String(++this.#commitCount)],
-      ]);
+      const number = String(++this.#commitCount);
+      await catalog.call('commit', keys, [String(term), topic, String(partition), String(next), epoch, number]);
     } catch (error) {
       // If the partition is still ours, it gets a term with which we can go on.
       if (asTandemError(error).code === 'TANDEM_TERM_FENCED') this.#doubt(`${topic}:${group}`);
